@@ -28,10 +28,11 @@ Route = Answer | Callable[[Request], Answer | Stream]
 class Site:
     """A web site on a free loopback port, for the time of a ``with``.
 
-    A route is ``(status, headers, body)``, or a callable that gets the ``Request`` and returns such a tuple. For
-    misbehaviour below HTTP (half an answer, a dripping one) the callable returns another one, which writes to
-    the handler's ``wfile`` itself. The whole path with its query is looked up first, then the path alone; else
-    404 (also for robots.txt). ``routes`` may be changed while it serves; ``requests`` is what came in, oldest first.
+    A route is ``(status, headers, body)``, or a callable that gets the ``Request`` and returns such a tuple.
+    For misbehaviour below HTTP (half an answer, a dripping one) the callable returns another callable, which
+    writes to the handler's ``wfile`` itself. The whole path with its query is looked up first, then the path
+    alone; else 404 (also for robots.txt). ``routes`` may be changed while it serves; ``requests`` is all that
+    came in, oldest first.
     """
 
     def __init__(self, routes: Mapping[str, Route] | None = None, host: str = "127.0.0.1") -> None:
