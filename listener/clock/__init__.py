@@ -1,0 +1,39 @@
+"""When things are due. Pure: the time now is always an argument.
+
+A ``Calendar`` says when the team works; a ``Policy`` says how soon a customer gets an answer and who is
+called when; ``alarm_points`` puts the two together.
+"""
+
+from listener.clock.policy import (
+    DEFAULT_STEPS,
+    AlarmPoint,
+    Policy,
+    Step,
+    StepKind,
+    alarm_points,
+    starts_at,
+)
+from listener.clock.worktime import (
+    Calendar,
+    Window,
+    duration_text,
+    parse_closed_day,
+    parse_duration,
+    parse_open_day,
+)
+
+__all__ = [
+    "DEFAULT_STEPS",
+    "AlarmPoint",
+    "Calendar",
+    "Policy",
+    "Step",
+    "StepKind",
+    "Window",
+    "alarm_points",
+    "duration_text",
+    "parse_closed_day",
+    "parse_duration",
+    "parse_open_day",
+    "starts_at",
+]
