@@ -31,7 +31,7 @@ STARS = {"bestRating": 5, "worstRating": 1}
 class QuickClock:
     """A clock that starts at ``start`` and runs ``speed`` times as fast as real time.
 
-    Calling it gives the instant, in UTC. Raises ``ValueError`` for a naive start, or a speed that is not above 0.
+    Calling it gives the instant, in UTC. Raises ``ValueError`` for a naive start and a speed not above 0.
     """
 
     def __init__(
