@@ -45,9 +45,9 @@ def clean(text: str) -> str:
 
 
 def plain(html: str) -> str:
-    """Markup as plain text: what a reader sees, with a line break at each block and ``<br>``, entities decoded
-    once, emoji that are images as their characters; then as ``clean`` does. Text without any tag keeps its own
-    line breaks.
+    """Markup as plain text: what a reader sees, with a line break at each block and ``<br>``, entities
+    decoded once, emoji that are images as their characters; then as ``clean`` does. Text without any tag
+    keeps its own line breaks.
     """
     if "<" not in html:
         return clean(entities.unescape(html) if "&" in html else html)
@@ -117,7 +117,8 @@ _MONTHS = {
         5: "mai maj mayo may maggio mag maio mei maja мая μαι μάι μαΐ μαΐου mayıs",
         6: "juni jun juin junio giugno giu junho czerwiec czerwca июня июн ιουν ιούν ιουνίου haziran",
         7: "juli jul juillet juil julio luglio lug julho lipiec lipca июля июл ιουλ ιούλ ιουλίου temmuz",
-        8: "august aug août agosto ago augusti augustus sierpień sierpnia августа авг αυγ αύγ αυγούστου ağustos",
+        8: "august aug août agosto ago augusti augustus sierpień sierpnia августа авг"
+        " αυγ αύγ αυγούστου ağustos",
         9: "september sep sept septembre septiembre settembre set setembro wrzesień września сентября сен"
         " σεπ σεπτεμβρίου eylül",
         10: "oktober okt oct octobre octubre ottobre ott outubro out październik października октября окт"
@@ -152,8 +153,8 @@ _FORMS = [
               | (?<=\.) \s? (?P<month>\d{{1,2}}) \. \s? )
             (?P<year>\d{{4}}) (?: ,? \s+ (?: [^\W\d_]+ \s+ )? {_CLOCK} )?""",
         # 2026년 11월 2일 오후 3:05, 2026年11月2日 10時00分
-        rf"""(?P<year>\d{{4}}) \s* [년年] \s* (?P<month>\d{{1,2}}) \s* [월月] \s* (?P<day>\d{{1,2}}) \s* [일日]
-            (?: \s* {_CLOCK} )?""",
+        rf"""(?P<year>\d{{4}}) \s* [년年] \s* (?P<month>\d{{1,2}}) \s* [월月] \s*
+            (?P<day>\d{{1,2}}) \s* [일日] (?: \s* {_CLOCK} )?""",
     )
 ]
 _MAX_TIME_CHARS = 100  # longer strings are no dates, and dateutil reads them in quadratic time
@@ -272,9 +273,9 @@ def _last_resort(text: str, default_tz: tzinfo) -> datetime | None:
 
     offsets = {name: minutes * 60 for name, minutes in _ZONES.items()}
     try:
-        when: datetime = parser.parse(text, default=datetime.min, tzinfos=offsets)
+        when: datetime = parser.parse(text, default=datetime(1, 1, 1, tzinfo=default_tz), tzinfos=offsets)
     except (ValueError, TypeError, ArithmeticError):  # it raises each of them for text that is no date
         return None
     if when.year == 1:  # not in the text
         return None
-    return _in_utc(when, default_tz)
+    return when.astimezone(UTC)
