@@ -1,0 +1,302 @@
+"""What the events amount to: the case, its clocks, and ``apply``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from pydantic import TypeAdapter
+
+from listener.cases.events import (
+    Alarmed,
+    Assigned,
+    Claimed,
+    Dismissed,
+    Event,
+    Joined,
+    MentionChanged,
+    Noted,
+    Opened,
+    PolicyReapplied,
+    PromiseEnded,
+    Recovered,
+    Released,
+    Reopened,
+    Resolved,
+    Responded,
+    Resumed,
+    Snoozed,
+    Verified,
+    Waited,
+)
+from listener.clock import Policy
+from listener.model import OPEN_STATES, ClockName, ComplaintLabel, Severity, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """One clock of the present cycle. ``left`` is the working time left at ``since``; ``due_at`` follows from it."""
+
+    key: str  # the clock's name; a second next-response run in one cycle is "next_response/2"
+    name: ClockName
+    started_at: datetime
+    target: timedelta
+    since: datetime
+    left: timedelta
+    due_at: datetime | None  # None: paused
+    met_at: datetime | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.met_at is None and self.due_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What the events amount to."""
+
+    state: State
+    cycle: int
+    opened_at: datetime
+    policy: dict[str, object]
+    reason: str
+    severity: Severity
+    complaint: ComplaintLabel
+    clocks: tuple[Clock, ...]
+    mention_ids: tuple[int, ...]
+    alarmed: tuple[tuple[str, str], ...] = ()  # (clock key, step key) recorded in this cycle
+    assignee: str | None = None
+    claimed_at: datetime | None = None
+    answer_url: str | None = None
+    answered_at: datetime | None = None
+    verified: bool = False
+    promise_minutes: int | None = None
+    promised_until: datetime | None = None  # None once it is known whether it was kept
+    snoozed_until: datetime | None = None
+    outcome: str | None = None
+    closed_at: datetime | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    def clock(self, name: ClockName) -> Clock | None:
+        """The latest clock of that name in this cycle."""
+        return next((c for c in reversed(self.clocks) if c.name == name), None)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When the first running clock is due."""
+        return min((c.due_at for c in self.clocks if c.running and c.due_at), default=None)
+
+
+CASE: TypeAdapter[Case] = TypeAdapter(Case)
+
+
+def apply(case: Case | None, event: Event) -> Case:
+    """The case after the event. Raises ``ValueError`` when a first event is not ``Opened``."""
+    if isinstance(event, Opened):
+        return Case(
+            state=State.OPEN,
+            cycle=1,
+            opened_at=event.at,
+            policy=event.policy,
+            reason=event.reason,
+            severity=event.severity,
+            complaint=event.complaint,
+            clocks=_new_clocks(event.policy, event.starts_at, event.first_response_target),
+            mention_ids=(event.mention_id,),
+        )
+    if case is None:
+        raise ValueError(f"a case begins with Opened, not {event.kind}")
+    match event:
+        case Joined():
+            return _joined(case, event)
+        case Claimed():
+            return _taken(case, event.actor, event.at)
+        case Assigned():
+            return _taken(case, event.to, event.at)
+        case Released():
+            state = State.OPEN if case.state == State.CLAIMED else case.state
+            return replace(case, state=state, assignee=None, claimed_at=None)
+        case Responded():
+            return _responded(case, event)
+        case Verified():
+            met = _meet(case, (ClockName.FIRST_RESPONSE, ClockName.NEXT_RESPONSE), event.answered_at)
+            state = State.RESPONDED if met.state in (State.OPEN, State.CLAIMED) else met.state
+            url = event.url or case.answer_url
+            return replace(met, state=state, verified=True, answer_url=url, answered_at=event.answered_at)
+        case Waited():
+            return replace(_pause(case, event.at), state=State.WAITING)
+        case Resumed():
+            return replace(_resume(case, event.at), state=_back_to_work(case))
+        case Snoozed():
+            return replace(case, snoozed_until=event.until)
+        case Resolved():
+            closed = _meet(case, tuple(ClockName), event.at)
+            return replace(
+                closed,
+                state=State.RESOLVED,
+                outcome=event.outcome,
+                reason=event.reason or case.reason,
+                closed_at=event.at,
+                snoozed_until=None,
+            )
+        case Dismissed():
+            # Its clocks end unmet: a case that was none has no place in the figures of how fast we are.
+            stopped = tuple(replace(c, due_at=None) if c.met_at is None else c for c in case.clocks)
+            return replace(
+                case,
+                state=State.DISMISSED,
+                outcome="not a complaint",
+                closed_at=event.at,
+                clocks=stopped,
+                promised_until=None,
+            )
+        case Reopened():
+            mentions = case.mention_ids
+            if event.mention_id is not None:
+                mentions = (*mentions, event.mention_id)
+            return replace(
+                case,
+                state=State.OPEN,
+                cycle=case.cycle + 1,
+                clocks=_new_clocks(case.policy, event.starts_at, event.first_response_target),
+                mention_ids=mentions,
+                alarmed=(),
+                assignee=None,
+                claimed_at=None,
+                answer_url=None,
+                answered_at=None,
+                verified=False,
+                promise_minutes=None,
+                promised_until=None,
+                snoozed_until=None,
+                outcome=None,
+                closed_at=None,
+            )
+        case Alarmed():
+            return replace(case, alarmed=(*case.alarmed, (event.clock, event.step)))
+        case PromiseEnded():
+            return replace(case, promised_until=None)
+        case PolicyReapplied():
+            return _reapplied(case, event)
+        case Noted() | MentionChanged() | Recovered():
+            return case
+
+
+def replay(events: Sequence[Event]) -> Case:
+    """The case that the events amount to. Raises ``ValueError`` for an empty or wrong history."""
+    case: Case | None = None
+    for event in events:
+        case = apply(case, event)
+    if case is None:
+        raise ValueError("a case has at least one event")
+    return case
+
+
+def _clock(key: str, name: ClockName, policy: Policy, start: datetime, target: timedelta) -> Clock:
+    due = policy.calendar.add(start, target)
+    return Clock(key=key, name=name, started_at=start, target=target, since=start, left=target, due_at=due)
+
+
+def _new_clocks(policy: dict[str, object], start: datetime, first_response: timedelta) -> tuple[Clock, ...]:
+    parsed = Policy.from_json(policy)
+    return (
+        _clock("first_response", ClockName.FIRST_RESPONSE, parsed, start, first_response),
+        _clock("resolution", ClockName.RESOLUTION, parsed, start, parsed.resolution),
+    )
+
+
+def _meet(case: Case, names: tuple[ClockName, ...], at: datetime) -> Case:
+    clocks = []
+    for clock in case.clocks:
+        if clock.name in names and clock.met_at is None:
+            # A paused clock was in time when it stopped; give it back a due time that says so.
+            due = clock.due_at or at + clock.left
+            clock = replace(clock, met_at=at, due_at=due)
+        clocks.append(clock)
+    return replace(case, clocks=tuple(clocks))
+
+
+def _pause(case: Case, at: datetime) -> Case:
+    calendar = Policy.from_json(case.policy).calendar
+    clocks = []
+    for clock in case.clocks:
+        if clock.name == ClockName.RESOLUTION and clock.running:
+            used = calendar.elapsed(clock.since, at) if at > clock.since else timedelta(0)
+            clock = replace(clock, since=at, left=clock.left - used, due_at=None)
+        clocks.append(clock)
+    return replace(case, clocks=tuple(clocks))
+
+
+def _resume(case: Case, at: datetime) -> Case:
+    calendar = Policy.from_json(case.policy).calendar
+    clocks = []
+    for clock in case.clocks:
+        if clock.name == ClockName.RESOLUTION and clock.met_at is None and clock.due_at is None:
+            # Paused when it was late already: it stays late by as much, counted back in plain time.
+            late = clock.left < timedelta(0)
+            due = at + clock.left if late else calendar.add(at, clock.left)
+            clock = replace(clock, since=at, due_at=due)
+        clocks.append(clock)
+    return replace(case, clocks=tuple(clocks))
+
+
+def _back_to_work(case: Case) -> State:
+    if case.answered_at is not None:
+        return State.RESPONDED
+    return State.CLAIMED if case.assignee else State.OPEN
+
+
+def _joined(case: Case, event: Joined) -> Case:
+    case = replace(case, mention_ids=(*case.mention_ids, event.mention_id))
+    if not event.awaits_answer or case.state not in (State.RESPONDED, State.WAITING):
+        return case  # a response clock runs already: the earliest due time stays
+    resumed = _resume(case, event.at)
+    runs = sum(c.name == ClockName.NEXT_RESPONSE for c in case.clocks)
+    key = "next_response" if runs == 0 else f"next_response/{runs + 1}"
+    policy = Policy.from_json(case.policy)
+    clock = _clock(key, ClockName.NEXT_RESPONSE, policy, event.starts_at, policy.next_response)
+    state = State.CLAIMED if case.assignee else State.OPEN
+    return replace(resumed, state=state, clocks=(*resumed.clocks, clock))
+
+
+def _taken(case: Case, by: str, at: datetime) -> Case:
+    state = State.CLAIMED if case.state == State.OPEN else case.state
+    return replace(case, state=state, assignee=by, claimed_at=at)
+
+
+def _responded(case: Case, event: Responded) -> Case:
+    case = _resume(case, event.at) if case.state == State.WAITING else case
+    met = _meet(case, (ClockName.FIRST_RESPONSE, ClockName.NEXT_RESPONSE), event.answered_at)
+    promised = event.promise_minutes
+    return replace(
+        met,
+        state=State.RESPONDED,
+        assignee=case.assignee or event.actor,
+        claimed_at=case.claimed_at or event.at,
+        answer_url=event.url,
+        answered_at=event.answered_at,
+        verified=False,
+        promise_minutes=promised,
+        promised_until=event.at + timedelta(minutes=promised) if promised else None,
+    )
+
+
+def _reapplied(case: Case, event: PolicyReapplied) -> Case:
+    """The new policy's targets for the running clocks, counted from when each started."""
+    policy = Policy.from_json(event.policy)
+    targets = {
+        ClockName.FIRST_RESPONSE: policy.first_response,
+        ClockName.NEXT_RESPONSE: policy.next_response,
+        ClockName.RESOLUTION: policy.resolution,
+    }
+    clocks = []
+    for clock in case.clocks:
+        if clock.running:
+            target = targets[clock.name]
+            clock = replace(_clock(clock.key, clock.name, policy, clock.started_at, target))
+        clocks.append(clock)
+    return replace(case, policy=event.policy, clocks=tuple(clocks))

@@ -1,0 +1,189 @@
+"""Cases, their events and alarms. A case's row is always what its events amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from listener.storage.tables import alarms, cases, customers, events, mentions
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    seq: int
+    cycle: int
+    at: datetime
+    kind: str
+    actor: str | None
+    body: dict[str, Any]
+
+
+def add(connection: Connection, values: dict[str, Any]) -> int:
+    return int(connection.execute(insert(cases).values(**values).returning(cases.c.id)).scalar_one())
+
+
+def change(connection: Connection, case_id: int, values: dict[str, Any]) -> None:
+    connection.execute(update(cases).where(cases.c.id == case_id).values(**values))
+
+
+def lock(connection: Connection, case_id: int) -> Row[Any] | None:
+    """The case's row, for this transaction alone."""
+    return connection.execute(select(cases).where(cases.c.id == case_id).with_for_update()).one_or_none()
+
+
+def get(connection: Connection, case_id: int) -> Row[Any] | None:
+    return connection.execute(select(cases).where(cases.c.id == case_id)).one_or_none()
+
+
+def get_many(connection: Connection, case_ids: Iterable[int]) -> Sequence[Row[Any]]:
+    return connection.execute(select(cases).where(cases.c.id.in_(set(case_ids)))).all()
+
+
+def of_customer(
+    connection: Connection, customer_id: int, brand: str | None = None, *, limit: int = 20
+) -> Sequence[Row[Any]]:
+    """The customer's cases, the last changed first."""
+    query = select(cases).where(cases.c.customer_id == customer_id)
+    if brand is not None:
+        query = query.where(cases.c.brand == brand)
+    return connection.execute(query.order_by(cases.c.changed_at.desc(), cases.c.id.desc()).limit(limit)).all()
+
+
+# ---- events and alarms --------------------------------------------------------------------------------------
+
+
+def last_seq(connection: Connection, case_id: int) -> int:
+    """The number of the case's last event; 0 when it has none."""
+    query = select(func.max(events.c.seq)).where(events.c.case_id == case_id)
+    return connection.execute(query).scalar() or 0
+
+
+def append(connection: Connection, case_id: int, added: Sequence[StoredEvent]) -> None:
+    rows = [
+        {
+            "case_id": case_id,
+            "seq": e.seq,
+            "cycle": e.cycle,
+            "at": e.at,
+            "kind": e.kind,
+            "actor": e.actor,
+            "body": e.body,
+        }
+        for e in added
+    ]
+    connection.execute(insert(events), rows)
+
+
+def history(connection: Connection, case_id: int) -> Sequence[Row[Any]]:
+    """The case's events in order."""
+    return connection.execute(select(events).where(events.c.case_id == case_id).order_by(events.c.seq)).all()
+
+
+def record_alarms(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Each (case, cycle, clock, step) once: a second record is an error and undoes its whole transaction."""
+    if rows:
+        connection.execute(insert(alarms), list(rows))
+
+
+def due_for_alarm(connection: Connection, now: datetime, *, limit: int) -> list[int]:
+    """Ids of the cases with an alarm point at or before now, the longest overdue first, for this transaction."""
+    query = (
+        select(cases.c.id)
+        .where(cases.c.next_alarm_at.is_not(None), cases.c.next_alarm_at <= now)
+        .order_by(cases.c.next_alarm_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return list(connection.execute(query).scalars())
+
+
+# ---- lists and figures --------------------------------------------------------------------------------------
+
+
+def open_by_due(connection: Connection, *, limit: int) -> Sequence[Row[Any]]:
+    """Open cases, the soonest due first; those that wait for the customer last."""
+    query = select(cases).where(cases.c.closed_at.is_(None), cases.c.due_at.is_not(None))
+    soonest = connection.execute(query.order_by(cases.c.due_at, cases.c.id).limit(limit)).all()
+    if len(soonest) < limit:
+        waiting = (
+            select(cases)
+            .where(cases.c.closed_at.is_(None), cases.c.due_at.is_(None))
+            .order_by(cases.c.id)
+            .limit(limit - len(soonest))
+        )
+        return [*soonest, *connection.execute(waiting).all()]
+    return soonest
+
+
+def page(
+    connection: Connection,
+    *,
+    state: str | None = None,
+    brand: str | None = None,
+    person: str | None = None,
+    reason: str | None = None,
+    words: str = "",
+    before: int | None = None,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """Cases, the newest first. ``state``: a state, or "closed"; ``before``: the id of the last one shown."""
+    query = select(cases).order_by(cases.c.id.desc()).limit(limit)
+    if state == "closed":
+        query = query.where(cases.c.closed_at.is_not(None))
+    elif state:
+        query = query.where(cases.c.state == state)
+    if brand:
+        query = query.where(cases.c.brand == brand)
+    if person:
+        query = query.where(cases.c.assignee == person)
+    if reason:
+        query = query.where(cases.c.reason == reason)
+    if words:
+        query = query.where(_names_words(words))
+    if before is not None:
+        query = query.where(cases.c.id < before)
+    return connection.execute(query).all()
+
+
+def _names_words(words: str) -> Any:
+    texts = select(mentions.c.case_id).where(
+        mentions.c.text.icontains(words, autoescape=True) | mentions.c.title.icontains(words, autoescape=True)
+    )
+    names = select(customers.c.id).where(customers.c.name.icontains(words, autoescape=True))
+    return cases.c.id.in_(texts) | cases.c.customer_id.in_(names)
+
+
+def count_open(connection: Connection) -> dict[str, int]:
+    """How many open cases there are in each state."""
+    query = (
+        select(cases.c.state, func.count().label("n"))
+        .where(cases.c.closed_at.is_(None))
+        .group_by(cases.c.state)
+    )
+    return {r.state: r.n for r in connection.execute(query)}
+
+
+def open_ids(connection: Connection) -> list[int]:
+    """Of all open cases, the oldest first."""
+    query = select(cases.c.id).where(cases.c.closed_at.is_(None)).order_by(cases.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def count_parked(connection: Connection) -> int:
+    return int(
+        connection.execute(
+            select(func.count()).select_from(cases).where(cases.c.error.is_not(None))
+        ).scalar_one()
+    )
+
+
+def opened_between(connection: Connection, start: datetime, end: datetime) -> Sequence[Any]:
+    """What the SLA figures are made of: the cases opened then, without those that were no complaint."""
+    query = select(
+        cases.c.id, cases.c.state, cases.c.reason, cases.c.first_response_due_at, cases.c.first_response_at
+    ).where(cases.c.opened_at >= start, cases.c.opened_at < end, cases.c.state != "dismissed")
+    return connection.execute(query).all()

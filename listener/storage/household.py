@@ -1,0 +1,60 @@
+"""What the program keeps for itself: when its jobs last ran, web sessions, a few settings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from listener.storage.tables import jobs, settings, web_sessions
+from listener.storage.upsert import insert_new, upsert
+
+
+def note_job(connection: Connection, name: str, now: datetime, seconds: float) -> None:
+    upsert(connection, jobs, {"name": name, "last_run_at": now, "seconds": seconds}, key=["name"])
+
+
+def job_runs(connection: Connection) -> dict[str, Row[Any]]:
+    return {r.name: r for r in connection.execute(select(jobs))}
+
+
+def setting(connection: Connection, key: str) -> str | None:
+    return connection.execute(select(settings.c.value).where(settings.c.key == key)).scalar()
+
+
+def save_setting(connection: Connection, key: str, value: str) -> None:
+    upsert(connection, settings, {"key": key, "value": value}, key=["key"])
+
+
+def save_setting_once(connection: Connection, key: str, value: str) -> bool:
+    """Whether it was saved; False when there is one already."""
+    return insert_new(connection, settings, [{"key": key, "value": value}], key=["key"]) == 1
+
+
+def add_session(connection: Connection, id_hash: str, csrf: str, person: str | None, now: datetime) -> None:
+    connection.execute(
+        insert(web_sessions).values(
+            id_hash=id_hash, csrf=csrf, person=person, created_at=now, last_used_at=now
+        )
+    )
+
+
+def session(connection: Connection, id_hash: str) -> Row[Any] | None:
+    return connection.execute(select(web_sessions).where(web_sessions.c.id_hash == id_hash)).one_or_none()
+
+
+def touch_session(connection: Connection, id_hash: str, now: datetime) -> None:
+    connection.execute(update(web_sessions).where(web_sessions.c.id_hash == id_hash).values(last_used_at=now))
+
+
+def end_session(connection: Connection, id_hash: str) -> None:
+    connection.execute(delete(web_sessions).where(web_sessions.c.id_hash == id_hash))
+
+
+def end_old_sessions(connection: Connection, *, created_before: datetime, used_before: datetime) -> None:
+    connection.execute(
+        delete(web_sessions).where(
+            (web_sessions.c.created_at < created_before) | (web_sessions.c.last_used_at < used_before)
+        )
+    )

@@ -1,0 +1,107 @@
+"""Mentions: what was heard, with its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, insert, or_, select, update
+
+from listener.storage.tables import authors, labels, mentions, sources
+
+
+def known(connection: Connection, source_id: int, external_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Those of the ids that this source has brought before."""
+    if not external_ids:
+        return {}
+    rows = connection.execute(
+        select(mentions).where(mentions.c.source_id == source_id, mentions.c.external_id.in_(external_ids))
+    )
+    return {r.external_id: r for r in rows}
+
+
+def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Insert the mentions; their ids, in the same order."""
+    if not rows:
+        return []
+    statement = insert(mentions).returning(mentions.c.id, sort_by_parameter_order=True)
+    return list(connection.execute(statement, list(rows)).scalars())
+
+
+def change(connection: Connection, mention_id: int, **values: Any) -> None:
+    connection.execute(update(mentions).where(mentions.c.id == mention_id).values(**values))
+
+
+def _with_names() -> Select[Any]:
+    return (
+        select(mentions, sources.c.name.label("source"), authors.c.name.label("author"))
+        .join(sources, sources.c.id == mentions.c.source_id)
+        .outerjoin(authors, authors.c.id == mentions.c.author_id)
+    )
+
+
+def get(connection: Connection, mention_id: int) -> Row[Any] | None:
+    return connection.execute(_with_names().where(mentions.c.id == mention_id)).one_or_none()
+
+
+def of_cases(connection: Connection, case_ids: Iterable[int]) -> dict[int, list[Row[Any]]]:
+    """The mentions of each case, oldest first."""
+    found: dict[int, list[Row[Any]]] = {}
+    query = _with_names().where(mentions.c.case_id.in_(set(case_ids))).order_by(mentions.c.id)
+    for row in connection.execute(query):
+        found.setdefault(row.case_id, []).append(row)
+    return found
+
+
+def page(
+    connection: Connection,
+    *,
+    brand: str | None = None,
+    source: str | None = None,
+    complaint: str | None = None,
+    words: str = "",
+    before: int | None = None,
+    limit: int,
+) -> Sequence[Row[Any]]:
+    """The newest first; ``before``: the id of the last one shown."""
+    query = _with_names().order_by(mentions.c.id.desc()).limit(limit)
+    if brand:
+        query = query.where(mentions.c.brand == brand)
+    if source:
+        query = query.where(sources.c.name == source)
+    if complaint:
+        query = query.where(mentions.c.complaint == complaint)
+    if words:
+        query = query.where(
+            or_(
+                mentions.c.text.icontains(words, autoescape=True),
+                mentions.c.title.icontains(words, autoescape=True),
+            )
+        )
+    if before is not None:
+        query = query.where(mentions.c.id < before)
+    return connection.execute(query).all()
+
+
+def add_label(
+    connection: Connection, mention_ids: Iterable[int], label: str, why: str, actor: str, now: datetime
+) -> None:
+    """Keep what a person said of these mentions: an example to learn from."""
+    rows = [{"mention_id": i, "label": label, "why": why, "actor": actor, "at": now} for i in mention_ids]
+    if rows:
+        connection.execute(insert(labels), rows)
+
+
+def forget_old_text(connection: Connection, seen_before: datetime, *, limit: int) -> int:
+    """Delete the text of mentions seen before then, keep the rest for the counts; how many were done."""
+    old = (
+        select(mentions.c.id)
+        .where(mentions.c.seen_at < seen_before, or_(mentions.c.text != "", mentions.c.title != ""))
+        .order_by(mentions.c.seen_at)
+        .limit(limit)
+    )
+    ids = list(connection.execute(old).scalars())
+    if ids:
+        connection.execute(update(mentions).where(mentions.c.id.in_(ids)).values(text="", title="", why=[]))
+    return len(ids)

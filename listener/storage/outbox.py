@@ -1,0 +1,213 @@
+"""The outbox: deliveries wait here until a responder accepts them. Nothing is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, literal_column, or_, select, update
+
+from listener.storage.tables import case_messages, deliveries
+from listener.storage.upsert import insert_new, upsert
+
+# Literals, not parameters: the planner takes a partial index only when it can see that its condition holds.
+_PENDING: ColumnElement[str] = literal_column("'pending'")
+_PARKED: ColumnElement[str] = literal_column("'parked'")
+
+
+def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Queue deliveries; one whose key is there already is there already."""
+    insert_new(connection, deliveries, rows, key=["key"])
+
+
+def lease_due(
+    connection: Connection, responder: str, now: datetime, lease: timedelta, token: str, *, limit: int
+) -> Sequence[Row[Any]]:
+    """Take due deliveries for this process alone: of each case only the first, so that its order is kept.
+
+    A delivery whose earlier lease ran out was being sent when its process died: it comes back as ``uncertain``.
+    """
+    earlier = deliveries.alias("earlier")
+    first = ~exists().where(
+        earlier.c.case_id == deliveries.c.case_id,
+        earlier.c.responder == deliveries.c.responder,
+        earlier.c.state == _PENDING,
+        earlier.c.id < deliveries.c.id,
+    )
+    ids = list(
+        connection.execute(
+            select(deliveries.c.id)
+            .where(
+                deliveries.c.responder == responder,
+                deliveries.c.state == _PENDING,
+                deliveries.c.next_attempt_at <= now,
+                or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
+                first,
+            )
+            .order_by(deliveries.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        ).scalars()
+    )
+    if not ids:
+        return []
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(ids))
+        .values(
+            uncertain=or_(deliveries.c.uncertain, deliveries.c.lease_until.is_not(None)),
+            lease_until=now + lease,
+            lease_token=token,
+            attempts=deliveries.c.attempts + 1,
+        )
+    )
+    return connection.execute(
+        select(deliveries).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id)
+    ).all()
+
+
+def later_of_case(connection: Connection, delivery: Row[Any]) -> Sequence[Row[Any]]:
+    """What else waits for the same case and responder, in order."""
+    if delivery.case_id is None:
+        return []
+    return connection.execute(
+        select(deliveries)
+        .where(
+            deliveries.c.case_id == delivery.case_id,
+            deliveries.c.responder == delivery.responder,
+            deliveries.c.state == _PENDING,
+            deliveries.c.id > delivery.id,
+        )
+        .order_by(deliveries.c.id)
+    ).all()
+
+
+def accept(connection: Connection, delivery_id: int, token: str, now: datetime) -> bool:
+    """Done. False when the lease has gone to another process, which then answers for it."""
+    return _finish(connection, delivery_id, token, state="accepted", accepted_at=now, error=None)
+
+
+def supersede(connection: Connection, ids: Sequence[int], now: datetime) -> None:
+    """A later message of the same case says it all."""
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id.in_(ids), deliveries.c.state == _PENDING)
+        .values(state="superseded", accepted_at=now, lease_until=None, lease_token=None)
+    )
+
+
+def park(connection: Connection, delivery_id: int, token: str, error: str) -> bool:
+    """It can't be delivered as things are; it is kept and shown until somebody says ``retry``."""
+    return _finish(connection, delivery_id, token, state="parked", error=error)
+
+
+def retry_later(
+    connection: Connection, delivery_id: int, token: str, at: datetime, error: str, *, uncertain: bool
+) -> bool:
+    return _finish(connection, delivery_id, token, next_attempt_at=at, error=error, uncertain=uncertain)
+
+
+def give_back(connection: Connection, token: str) -> None:
+    """Give back what was leased and not sent: it is certain that nobody has seen it."""
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.lease_token == token, deliveries.c.state == _PENDING)
+        .values(lease_until=None, lease_token=None, attempts=deliveries.c.attempts - 1)
+    )
+
+
+def hold_responder(connection: Connection, responder: str, until: datetime) -> None:
+    """The responder is down or asked for a pause: nothing else is tried there until then."""
+    connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.responder == responder,
+            deliveries.c.state == _PENDING,
+            deliveries.c.next_attempt_at < until,
+            deliveries.c.lease_until.is_(None),
+        )
+        .values(next_attempt_at=until)
+    )
+
+
+def retry_parked(connection: Connection, now: datetime) -> int:
+    """Queue everything that is parked once more; how many."""
+    return connection.execute(
+        update(deliveries)
+        .where(deliveries.c.state == _PARKED)
+        .values(state="pending", next_attempt_at=now, lease_until=None, lease_token=None, error=None)
+    ).rowcount
+
+
+def overdue(
+    connection: Connection, created_before: datetime, fallback: str, *, limit: int
+) -> Sequence[Row[Any]]:
+    """Pending or parked deliveries that are to go to the fallback responder too, and have not yet."""
+    return connection.execute(
+        select(deliveries)
+        .where(
+            or_(
+                and_(deliveries.c.state == _PENDING, deliveries.c.created_at <= created_before),
+                deliveries.c.state == _PARKED,
+            ),
+            deliveries.c.responder != fallback,
+            deliveries.c.fell_back.is_(False),
+        )
+        .order_by(deliveries.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def mark_fell_back(connection: Connection, ids: Sequence[int]) -> None:
+    connection.execute(update(deliveries).where(deliveries.c.id.in_(ids)).values(fell_back=True))
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many deliveries are not accepted yet, by state."""
+    waiting = select(func.count()).select_from(deliveries)
+    return {
+        "pending": connection.execute(waiting.where(deliveries.c.state == _PENDING)).scalar_one(),
+        "parked": connection.execute(waiting.where(deliveries.c.state == _PARKED)).scalar_one(),
+    }
+
+
+def oldest_pending(connection: Connection) -> datetime | None:
+    query = select(func.min(deliveries.c.created_at)).where(deliveries.c.state == _PENDING)
+    return connection.execute(query).scalar()
+
+
+def of_case(connection: Connection, case_id: int) -> Sequence[Row[Any]]:
+    return connection.execute(
+        select(deliveries).where(deliveries.c.case_id == case_id).order_by(deliveries.c.id)
+    ).all()
+
+
+def parked(connection: Connection, *, limit: int) -> Sequence[Row[Any]]:
+    return connection.execute(
+        select(deliveries).where(deliveries.c.state == _PARKED).order_by(deliveries.c.id).limit(limit)
+    ).all()
+
+
+def message_ref(connection: Connection, case_id: int, responder: str) -> dict[str, str] | None:
+    """Where the responder put the case's message."""
+    return connection.execute(
+        select(case_messages.c.ref).where(
+            case_messages.c.case_id == case_id, case_messages.c.responder == responder
+        )
+    ).scalar()
+
+
+def save_message_ref(connection: Connection, case_id: int, responder: str, ref: dict[str, str]) -> None:
+    values = {"case_id": case_id, "responder": responder, "ref": ref}
+    upsert(connection, case_messages, values, key=["case_id", "responder"])
+
+
+def _finish(connection: Connection, delivery_id: int, token: str, **values: Any) -> bool:
+    result = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery_id, deliveries.c.lease_token == token)
+        .values(lease_until=None, lease_token=None, **values)
+    )
+    return result.rowcount == 1
