@@ -4,7 +4,7 @@ Nothing here posts anything. What the town shows is a function of the script, th
 instant, so a page fetched twice at one instant is the same page, and a test can look at any hour of any day.
 """
 
-from listener.town.script import Post, Script, demo_folder
+from listener.town.script import DEMO, Post, Script
 from listener.town.site import QuickClock, Town
 
-__all__ = ["Post", "QuickClock", "Script", "Town", "demo_folder"]
+__all__ = ["DEMO", "Post", "QuickClock", "Script", "Town"]

@@ -14,17 +14,12 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from listener.model import utc
+from listener.resources import data_dir
 
 Place = Literal["feed", "reviews", "forum"]
 
+DEMO = data_dir() / "demo"
 POSTS_PER_THREAD_PAGE = 5
-
-
-def demo_folder() -> Path:
-    """Where the demo's data lies: inside the package when installed from a wheel, else in the checkout."""
-    here = Path(__file__).resolve().parents[1]
-    installed = here / "_config" / "demo"
-    return installed if installed.is_dir() else here.parent / "config" / "demo"
 
 
 class _Row(BaseModel):
@@ -130,7 +125,7 @@ class Script(_Row):
     @classmethod
     def load(cls, path: Path | None = None) -> Script:
         """The bundled script, or the one at ``path``. Raises ``OSError``, ``ValueError`` for a bad script."""
-        with (path or demo_folder() / "town.toml").open("rb") as file:
+        with (path or DEMO / "town.toml").open("rb") as file:
             return cls.model_validate(tomllib.load(file))
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from listener.model import utc
-from listener.town.script import POSTS_PER_THREAD_PAGE, Post, Script, demo_folder
+from listener.town.script import DEMO, POSTS_PER_THREAD_PAGE, Post, Script
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class Town:
         self.now = now
         self.start = utc(start or now()).replace(microsecond=0)
         self._templates = Environment(
-            loader=FileSystemLoader(demo_folder() / "pages"), autoescape=True, undefined=StrictUndefined
+            loader=FileSystemLoader(DEMO / "pages"), autoescape=True, undefined=StrictUndefined
         )
         self._templates.filters["httpdate"] = _http_date
         self._server: ThreadingHTTPServer | None = None
