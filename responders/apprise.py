@@ -1,0 +1,119 @@
+"""Notices by e-mail and to a hundred other services, through the apprise library."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+
+import apprise
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+
+from listener.errors import DeliveryError
+from listener.model import CaseView, Delivery, Notice, NoticeKind
+from responders._text import (
+    TITLES,
+    badges,
+    clip,
+    deadline,
+    defuse,
+    holder,
+    line,
+    mood,
+    more_mentions,
+    quote,
+    quoted,
+    web_url,
+    why,
+)
+
+TYPES: dict[NoticeKind, apprise.NotifyType] = {
+    "reminder": apprise.NotifyType.WARNING,
+    "warning": apprise.NotifyType.WARNING,
+    "breach": apprise.NotifyType.FAILURE,
+    "escalation": apprise.NotifyType.FAILURE,
+    "closed": apprise.NotifyType.SUCCESS,
+}
+
+
+class Apprise(BaseModel):
+    """Sends each notice as a short text to every address of apprise: e-mail, Teams, Telegram, SMS and more.
+
+    E-mail is ``mailto://user:password@example.com?to=me@example.com``; others: github.com/caronc/apprise.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    urls: list[SecretStr] = Field(
+        min_length=1, description="addresses for apprise; secret: they hold passwords"
+    )
+
+    # Which addresses took a delivery that others refused: its next attempt leaves them out. Lost at a
+    # restart, when they may get it twice; apprise knows no idempotency key.
+    _taken: dict[str, set[int]] = PrivateAttr(default_factory=dict)
+
+    @field_validator("urls")
+    @classmethod
+    def _understood(cls, urls: list[SecretStr]) -> list[SecretStr]:
+        for number, url in enumerate(urls, start=1):
+            if apprise.Apprise.instantiate(url.get_secret_value()) is None:
+                # Never the address itself: it holds a password.
+                raise ValueError(f"address {number} of urls is not one that apprise understands")
+        return urls
+
+    def send(self, delivery: Delivery) -> None:
+        """Raises ``DeliveryError`` (temporary) when an address refuses; apprise tells no time to wait."""
+        title, body = message(delivery.notice)
+        taken = self._taken.setdefault(delivery.key, set())
+        refusals = []
+        for number, service in enumerate(self._services):
+            if number in taken:
+                continue
+            sender = apprise.Apprise(service)
+            with apprise.LogCapture(  # type: ignore[no-untyped-call]
+                level=logging.WARNING, fmt="%(message)s"
+            ) as told:
+                accepted = sender.notify(
+                    body=body,
+                    title=title,
+                    notify_type=TYPES.get(delivery.notice.kind, apprise.NotifyType.INFO),
+                    body_format=apprise.NotifyFormat.TEXT,
+                )
+                reason = line(told.getvalue(), 200) if told else ""
+            if accepted:
+                taken.add(number)
+            else:
+                refusals.append(f"{service.service_name} ({reason})" if reason else str(service.service_name))
+        if refusals:
+            raise DeliveryError(f"not accepted by {', '.join(refusals)}")
+        del self._taken[delivery.key]
+
+    @cached_property
+    def _services(self) -> list[apprise.NotifyBase]:
+        found = (apprise.Apprise.instantiate(url.get_secret_value()) for url in self.urls)
+        return [service for service in found if service]  # all of them: validated above
+
+
+def message(notice: Notice) -> tuple[str, str]:
+    """Title and body, plain text. Commands of chat services in strangers' text are broken (``@everyone``)."""
+    case = notice.case
+    if case is None:
+        return f"Listener: {line(defuse(notice.text), 100)}", clip(defuse(notice.text), 2000)
+    title = f"{TITLES[notice.kind]}: {case.brand}, {case.reason} complaint, case {case.id}"
+    parts = [line(defuse(notice.text), 500), _status(notice, case), " · ".join(badges(case.customer))]
+    if notice.call:
+        parts.append("For " + ", ".join(line(person.name, 60) for person in notice.call))
+    if mention := quoted(case):
+        by = f"{line(case.customer.name, 60)}, {line(mention.source, 60)}, {mood(mention)}"
+        words = "\n".join(f"> {part}" for part in quote(mention, 600).split("\n"))
+        parts.append(f"\n{defuse(by)}:\n{defuse(words)}\n")
+    parts.append(f"Why: {defuse(why(case))}" if why(case) else "")
+    parts.append(more_mentions(case))
+    parts.append(f"Original: {mention.url}" if mention and web_url(mention.url) else "")
+    parts.append(f"Dashboard: {case.url}" if web_url(case.url) else "")
+    return line(defuse(title), 150), "\n".join(part for part in parts if part)
+
+
+def _status(notice: Notice, case: CaseView) -> str:
+    due = deadline(case, notice.at)
+    when = f"{due[0]} {due[1]:%Y-%m-%d %H:%M} UTC; " if due else ""
+    return f"{when}{holder(case)}"

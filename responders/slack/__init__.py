@@ -1,0 +1,254 @@
+"""Cases in a Slack channel. Reference: docs.slack.dev/reference/methods."""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
+from slack_sdk.http_retry.request import HttpRequest
+from slack_sdk.http_retry.response import HttpResponse
+from slack_sdk.http_retry.state import RetryState
+from slack_sdk.web import SlackResponse, WebClient
+
+from listener.model import Delivery
+from responders.slack import blocks, refusals
+
+log = logging.getLogger(__name__)
+
+EVENT_TYPE = "listener_delivery"
+SCOPES = {
+    "chat:write": "to post",
+    "channels:read": "to check public channels",
+    "groups:read": "to check private channels",
+    "channels:history": "to look, after a time-out, whether a message has arrived, before posting it again",
+    "groups:history": "the same in private channels",
+}
+LONGEST_SLEEP = 3  # seconds that slack_sdk may wait inside a delivery; a longer wait goes back to the outbox
+PAGES, PAGE_SIZE = 5, 200  # how far back an uncertain message is looked for
+
+
+class Slack(BaseModel):
+    """Posts each case as one message that always shows its present state; its thread is the timeline.
+
+    Needs a Slack app with a bot token and the scopes chat:write, channels:read, groups:read, channels:history
+    and groups:history; invite the app to each channel. People are mentioned by their Slack id, in the
+    configuration of people: ``handles = { slack = "U0123ABC" }`` (or S… for a user group).
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    token: SecretStr = Field(description="Bot User OAuth Token, xoxb-…")
+    channel: str = Field(description="ID of the channel for cases, such as C0123ABC")
+    channels: dict[str, str] = Field(
+        default_factory=dict,
+        description="other channels that policies name, such as { manager = 'C0456DEF' }",
+    )
+    base_url: str = Field(
+        WebClient.BASE_URL, description="address of the Web API; only for a proxy", pattern=r"^https?://"
+    )
+    timeout_seconds: int = Field(15, ge=1, le=120, description="the longest wait for an answer of Slack")
+
+    @field_validator("channel", "channels")
+    @classmethod
+    def _ids(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        for channel in [value] if isinstance(value, str) else value.values():
+            if not re.fullmatch(r"[CGD][A-Z0-9]+", channel):
+                raise ValueError(f"{channel!r} is not a channel ID; {refusals.FIND_ID}")
+        return value
+
+    def send(self, delivery: Delivery) -> dict[str, str] | None:
+        """Posts, or edits and adds to the thread. The ref is ``{"channel", "ts"}`` of the case's message.
+
+        Raises ``DeliveryError``; once a delivery is uncertain it stays so, whatever comes after.
+        """
+        try:
+            return self._send(delivery)
+        except (SlackApiError, *refusals.TRANSPORT) as error:
+            failed = refusals.as_delivery_error(error)
+            failed.uncertain = failed.uncertain or delivery.uncertain
+            raise failed from error
+
+    def _send(self, delivery: Delivery) -> dict[str, str] | None:
+        notice, case, ref = delivery.notice, delivery.notice.case, delivery.ref
+        home = ref["channel"] if ref else self.channel
+        target = home
+        if delivery.channel in self.channels:
+            target = self.channels[delivery.channel]
+        elif delivery.channel:
+            # An alarm for a channel that nobody configured must still be seen by somebody.
+            note = f"{notice.text} (meant for the channel “{delivery.channel}”, which is not configured)"
+            notice = replace(notice, text=note)
+        if case is None:
+            self._post(delivery, target, blocks.system_message(notice))
+            return None
+        if ref is None and (target == home or notice.kind == "opened"):
+            return self._post(delivery, target, blocks.case_message(notice, case))
+        if ref is None or target != home:
+            link = self._permalink(ref) if ref else None
+            self._post(delivery, target, blocks.pointer(notice, case, link))
+            return None
+        message = blocks.case_message(replace(notice, call=()), case)  # its people are called in the thread
+        try:
+            self._call(self._client.chat_update, channel=home, ts=ref["ts"], **_content(message))
+        except SlackApiError as error:
+            if refusals.code_of(error) not in refusals.MESSAGE_GONE:
+                raise
+            return self._post(delivery, home, blocks.case_message(notice, case))
+        # A breach or a return must be seen by people who do not follow the thread.
+        loud = notice.kind in ("breach", "reopened")
+        reply = blocks.thread_reply(notice, case)
+        self._post(delivery, home, reply, thread=ref["ts"], broadcast=loud)
+        return None
+
+    def _post(
+        self,
+        delivery: Delivery,
+        channel: str,
+        message: blocks.Message,
+        *,
+        thread: str | None = None,
+        broadcast: bool = False,
+    ) -> dict[str, str]:
+        if delivery.uncertain and (found := self._find(delivery.key, channel, thread)):
+            return found
+        case = delivery.notice.case
+        payload: dict[str, Any] = {"key": delivery.key} | ({"case_id": case.id} if case else {})
+        in_thread = {"thread_ts": thread, "reply_broadcast": broadcast} if thread else {}
+        answer = self._call(
+            self._client.chat_postMessage,
+            channel=channel,
+            metadata={"event_type": EVENT_TYPE, "event_payload": payload},
+            unfurl_links=False,
+            unfurl_media=False,
+            **in_thread,
+            **_content(message),
+        )
+        return {"channel": str(answer["channel"]), "ts": str(answer["ts"])}
+
+    def _call(self, method: Callable[..., SlackResponse], **arguments: Any) -> SlackResponse:
+        """Calls Slack; a message whose blocks it refuses goes out as plain text: an ugly alarm beats none."""
+        try:
+            return method(**arguments)
+        except SlackApiError as error:
+            if refusals.code_of(error) not in refusals.BLOCKS_REFUSED:
+                raise
+            log.warning("Slack refused the blocks of a message, sent as plain text: %s", error.response.data)
+            return method(**{name: value for name, value in arguments.items() if name != "blocks"})
+
+    def _find(self, key: str, channel: str, thread: str | None) -> dict[str, str] | None:
+        """What an earlier attempt posted after all: Slack has no idempotency key, so ours is looked for."""
+        cursor: str | None = None
+        for _ in range(PAGES):
+            common: dict[str, Any] = {
+                "channel": channel,
+                "include_all_metadata": True,
+                "limit": PAGE_SIZE,
+                "cursor": cursor,
+            }
+            try:
+                if thread:
+                    page = self._client.conversations_replies(ts=thread, **common)
+                else:
+                    page = self._client.conversations_history(**common)
+            except SlackApiError as error:
+                if refusals.code_of(error) == "thread_not_found":
+                    return None
+                if refusals.code_of(error) != "missing_scope":
+                    raise
+                # A double is the lesser evil than an alarm that is not sent; `check` names the missing scope.
+                log.warning("Slack app lacks a history scope: can't see whether delivery %s has arrived", key)
+                return None
+            for message in page.get("messages") or ():
+                if message.get("metadata", {}).get("event_payload", {}).get("key") == key:
+                    return {"channel": channel, "ts": str(message["ts"])}
+            cursor = (page.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return None
+        return None
+
+    def _permalink(self, ref: dict[str, str]) -> str | None:
+        try:
+            return str(
+                self._client.chat_getPermalink(channel=ref["channel"], message_ts=ref["ts"])["permalink"]
+            )
+        except SlackApiError as error:
+            if refusals.code_of(error) in ("message_not_found", "channel_not_found"):
+                return None  # deleted by a person: the dashboard's link remains
+            raise
+
+    def check(self) -> list[tuple[bool, str]]:
+        """Token, scopes and channels: whether each is good, in words that say what to click."""
+        try:
+            me = self._client.auth_test()
+        except (SlackApiError, *refusals.TRANSPORT) as error:
+            return [(False, str(refusals.as_delivery_error(error)))]
+        bot = str(me.get("user") or "the app")
+        found = [(True, f"token is valid: {bot} in {me.get('team')}")]
+        headers = {name.lower(): value for name, value in me.headers.items()}
+        granted = {scope.strip() for scope in str(headers.get("x-oauth-scopes", "")).split(",")}
+        for scope, use in SCOPES.items():
+            if scope in granted:
+                found.append((True, f"scope {scope}"))
+            else:
+                found.append((False, f"scope {scope} is missing ({use}): {refusals.ADVICE['missing_scope']}"))
+        for name, channel in {"channel": self.channel, **self.channels}.items():
+            found.append(self._check_channel(name, channel, bot))
+        return found
+
+    def _check_channel(self, name: str, channel: str, bot: str) -> tuple[bool, str]:
+        label = f"{name} ({channel})"
+        try:
+            info = self._client.conversations_info(channel=channel)["channel"]
+        except (SlackApiError, *refusals.TRANSPORT) as error:
+            return False, f"{label}: {refusals.as_delivery_error(error)}"
+        label = f"{name} #{info.get('name') or channel}"
+        if info.get("is_archived"):
+            return False, f"{label}: {refusals.ADVICE['is_archived']}"
+        if not info.get("is_member") and not info.get("is_im"):
+            return False, f"{label}: {bot} is not in it; open it in Slack and type /invite @{bot}"
+        return True, f"{label}: {bot} is in it"
+
+    @cached_property
+    def _client(self) -> WebClient:
+        quiet = logging.getLogger(f"{__name__}.sdk")
+        quiet.setLevel(
+            logging.CRITICAL
+        )  # each failure is raised, and logged once by whoever asked for the delivery
+        return WebClient(
+            token=self.token.get_secret_value(),
+            base_url=self.base_url,
+            timeout=self.timeout_seconds,
+            ssl=ssl.create_default_context(),  # one for all requests: building it takes 20 ms
+            retry_handlers=[_ShortWaits(max_retry_count=2)],
+            logger=quiet,
+        )
+
+
+class _ShortWaits(RateLimitErrorRetryHandler):
+    """slack_sdk's own handler of Retry-After, for waits so short that a thread may sleep through them."""
+
+    def _can_retry(
+        self,
+        *,
+        state: RetryState,
+        request: HttpRequest,
+        response: HttpResponse | None = None,
+        error: Exception | None = None,
+    ) -> bool:
+        if response is None or response.status_code != 429:
+            return False
+        values = next((v for k, v in response.headers.items() if k.lower() == "retry-after"), [""])
+        return values[0].isdigit() and int(values[0]) <= LONGEST_SLEEP
+
+
+def _content(message: blocks.Message) -> dict[str, Any]:
+    # chat.update's own default for parse makes links and mentions of plain words, unlike chat.postMessage's.
+    return {"text": message.text, "blocks": message.blocks, "parse": "none"}

@@ -1,0 +1,228 @@
+"""A case as a Slack message: Block Kit out of a notice. Pure.
+
+Block Kit's limits hold for any text because each field is cut here, long before the limit. The quoted text
+goes into ``rich_text``, whose text elements Slack shows as they stand; all other text is mrkdwn, escaped and
+marked ``verbatim`` (no links made of it).
+Reference: docs.slack.dev/reference/block-kit, docs.slack.dev/messaging/formatting-message-text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from listener.model import CaseView, MentionView, Notice, Person
+from responders._text import (
+    TITLES,
+    Urgency,
+    badges,
+    deadline,
+    defuse,
+    holder,
+    line,
+    mood,
+    more_mentions,
+    quote,
+    quoted,
+    urgency,
+    web_url,
+    why,
+)
+
+Block = dict[str, Any]
+
+SIGNS: dict[Urgency, str] = {
+    "fine": "🔵",
+    "half": "🟡",
+    "near": "🟠",
+    "late": "🔴",
+    "paused": "⏸️",
+    "resolved": "✅",
+    "dismissed": "⚪",
+}
+QUOTE_LENGTH = 600  # about ten lines on a desktop; the original is one click away
+
+
+class Message(NamedTuple):
+    """``text`` is what notifications show and screen readers read; ``blocks`` is what is seen."""
+
+    text: str
+    blocks: list[Block]
+
+
+def case_message(notice: Notice, case: CaseView) -> Message:
+    """The one message of a case, as it stands now; edited in place, so it says nothing that grows stale."""
+    sign = SIGNS[urgency(case, notice)]
+    severity = [case.severity] if case.severity in ("high", "critical") else []
+    head = [f"{sign} *{escape(case.brand, 60)}*", escape(case.reason, 40), *severity, f"case {case.id}"]
+    lines = [" · ".join(head), _status(case, notice.at)]
+    if found := _badges(case):
+        lines.append(("⚠️ " if case.customer.likely_to_leave else "") + f"*{found}*")
+    if notice.call:
+        lines.append(_call(notice.call))
+    mention = quoted(case)
+    blocks = [_section("\n".join(lines))]
+    if mention:
+        blocks.append(_context(_who(case, mention)))
+        blocks += _quote(mention, QUOTE_LENGTH)
+    reasons = why(case)
+    footer = [f"Why: {escape(reasons, 200)}" if reasons else "", more_mentions(case)]
+    if any(footer):
+        blocks.append(_context(" · ".join(part for part in footer if part)))
+    blocks += _buttons(original=mention.url if mention else None, dashboard=case.url)
+    return Message(_spoken(notice, case), blocks)
+
+
+def thread_reply(notice: Notice, case: CaseView) -> Message:
+    """One step of the case's timeline; a further mention is quoted."""
+    sign = "" if notice.kind in ("joined", "changed") else SIGNS[urgency(case, notice)]
+    said = escape(notice.text, 500) or TITLES[notice.kind]
+    words = " ".join(part for part in (sign, said, _call(notice.call)) if part)
+    blocks = [_section(words)]
+    if notice.kind in ("joined", "reopened") and case.mentions:
+        newest = case.mentions[-1]
+        blocks += _quote(newest, 300)
+        blocks += _buttons(original=newest.url)
+    return Message(words, blocks)
+
+
+def pointer(notice: Notice, case: CaseView, permalink: str | None) -> Message:
+    """For another channel (managers): what happened to whom, and the way to the case's thread."""
+    sign = SIGNS[urgency(case, notice)]
+    lines = [
+        f"{sign} *{TITLES[notice.kind]}: {escape(case.brand, 60)}*, case {case.id}",
+        escape(notice.text, 500),
+        _status(case, notice.at),
+    ]
+    if found := _badges(case):
+        lines.append(f"*{found}*")
+    if notice.call:
+        lines.append(_call(notice.call))
+    mention = quoted(case)
+    blocks = [_section("\n".join(part for part in lines if part))]
+    if mention:
+        blocks.append(_context(_who(case, mention)))
+        blocks += _quote(mention, 200)
+    blocks += _buttons(thread=permalink, dashboard=case.url)
+    return Message(_spoken(notice, case), blocks)
+
+
+def system_message(notice: Notice) -> Message:
+    """A notice that is not about a case."""
+    words = (
+        " ".join(part for part in (escape(notice.text, 1500), _call(notice.call)) if part) or TITLES["system"]
+    )
+    return Message(words, [_section(words)])
+
+
+def escape(text: str, limit: int) -> str:
+    """One line of mrkdwn of at most ``limit`` characters (five times that when all are ``&``).
+
+    ``&``, ``<`` and ``>`` have entities; the signs of bold, strike and code have no escape in mrkdwn, so they
+    are shown by their look-alikes, and the underscore only where it could begin or end italics.
+    """
+    short = line(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    short = short.translate({ord("*"): "∗", ord("~"): "∼", ord("`"): "ˋ"})
+    return re.sub(r"(?<!\w)_|_(?!\w)", "ˍ", short)
+
+
+def date(instant: datetime) -> str:
+    """An instant in each reader's own time zone; UTC where Slack can't render it."""
+    fallback = instant.strftime("%Y-%m-%d %H:%M UTC")
+    return f"<!date^{int(instant.timestamp())}^{{date_short_pretty}} {{time}}|{fallback}>"
+
+
+def _call(people: Sequence[Person]) -> str:
+    """Mentions a user (U or W…) or a group (S…); somebody without a Slack id is named."""
+    return " ".join(_mention(person) for person in people[:10])
+
+
+def _mention(person: Person) -> str:
+    handle = person.handles.get("slack", "")
+    if re.fullmatch(r"[UW][A-Z0-9]{1,20}", handle):
+        return f"<@{handle}>"
+    if re.fullmatch(r"S[A-Z0-9]{1,20}", handle):
+        return f"<!subteam^{handle}>"
+    return escape(person.name, 60)
+
+
+def _status(case: CaseView, at: datetime) -> str:
+    due = deadline(case, at)
+    parts = [f"*{due[0]}* {date(due[1])}"] if due else []
+    parts.append(escape(holder(case), 200))
+    if case.promise_minutes is not None and due:
+        parts.append(f"promised within {case.promise_minutes} min")
+    return " · ".join(parts)
+
+
+def _badges(case: CaseView) -> str:
+    found = badges(case.customer)
+    if case.complaint == "check":
+        found.append("please check: may not be a complaint")
+    return escape(" · ".join(found), 200)
+
+
+def _who(case: CaseView, mention: MentionView) -> str:
+    names = [case.customer.name]
+    if mention.author and mention.author != case.customer.name:
+        names.append(mention.author)
+    parts = [mood(mention), *(escape(name, 60) for name in names), escape(mention.source, 60)]
+    parts.append(date(mention.published or mention.seen))
+    if mention.deleted:
+        parts.append("deleted by its author")
+    elif mention.edited:
+        parts.append("edited by its author")
+    return " · ".join(part for part in parts if part)
+
+
+def _quote(mention: MentionView, limit: int) -> list[Block]:
+    text = defuse(quote(mention, limit))
+    if not text:
+        return []
+    element = {"type": "rich_text_quote", "elements": [{"type": "text", "text": text}]}
+    return [{"type": "rich_text", "elements": [element]}]
+
+
+def _section(mrkdwn: str) -> Block:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": mrkdwn, "verbatim": True}}
+
+
+def _context(mrkdwn: str) -> Block:
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn, "verbatim": True}]}
+
+
+def _buttons(
+    *, original: str | None = None, thread: str | None = None, dashboard: str | None = None
+) -> list[Block]:
+    places = (("Open original", original), ("Open the thread", thread), ("Open in dashboard", dashboard))
+    elements = [
+        {
+            "type": "button",
+            "action_id": label.lower().replace(" ", "_"),
+            "text": {"type": "plain_text", "text": label},
+            "url": url,
+        }
+        for label, place in places
+        if (url := web_url(place))
+    ]
+    return [{"type": "actions", "elements": elements}] if elements else []
+
+
+def _spoken(notice: Notice, case: CaseView) -> str:
+    """The message for ears and for the small window of a notification: whole words, the news first."""
+    mention = quoted(case)
+    about = f"{TITLES[notice.kind]}: {case.brand}, {case.reason} complaint by {case.customer.name}"
+    parts = [escape(about, 200)]
+    if mention and mention.rating is not None and 0 <= mention.rating <= 5:
+        parts.append(f"{mention.rating:g} of 5 stars")
+    if found := _badges(case):
+        parts.append(found)
+    if due := deadline(case, notice.at):
+        parts.append(f"{due[0]} {date(due[1])}")
+    parts.append(escape(holder(case), 200))
+    spoken = ". ".join(part[:1].upper() + part[1:] for part in parts) + "."
+    if mention and (words := escape(quote(mention, 200), 200)):
+        spoken += f" “{words}”"
+    return " ".join(part for part in (spoken, _call(notice.call)) if part)
