@@ -62,6 +62,16 @@ def responder_kinds() -> dict[str, str]:
     return _list(_RESPONDER)
 
 
+def connector_names() -> list[str]:
+    """Every kind of connector, without importing any."""
+    return _names(_CONNECTOR)
+
+
+def responder_names() -> list[str]:
+    """Every kind of responder, without importing any."""
+    return _names(_RESPONDER)
+
+
 def foreign_owners() -> list[str]:
     """One line for each other installed distribution that owns an import name of ours (on PyPI some do)."""
     owners = importlib.metadata.packages_distributions()

@@ -259,7 +259,8 @@ def test_bad_windows_say_why(text: str, message: str) -> None:
         (lambda: Calendar("Europe/Berln"), "did you mean 'Europe/Berlin'"),
         (lambda: Calendar("../../etc/passwd"), "no time zone"),
         (lambda: Calendar(subdivision="BY"), "needs its country"),
-        (lambda: Calendar(country="XX").holiday(date(2026, 1, 1)), "ISO 3166"),
+        (lambda: Calendar(country="XX").holiday(date(2026, 1, 1)), "no holidays are known for country 'XX'"),
+        (lambda: Calendar(country="Sweden").holiday(date(2026, 1, 1)), "ISO 3166 code like DE or SE"),
         (lambda: Calendar(country="DE", subdivision="ZZ").holiday(date(2026, 1, 1)), "known: BB, BE, "),
         (lambda: office(open_on=(parse_open_day("2026-11-22"),)), "2026-11-22 has no usual hours"),
         (

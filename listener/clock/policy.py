@@ -84,13 +84,13 @@ class Policy:
     def __post_init__(self) -> None:
         for target in (self.first_response, self.next_response, self.resolution):
             if target <= ZERO:
-                raise ValueError(f"policy {self.name}: a target must be longer than nothing")
+                raise ValueError("a target must be longer than nothing")
         if not 0 < self.second_target_factor <= 1:
-            raise ValueError(f"policy {self.name}: second_target_factor is above 0 and at most 1")
+            raise ValueError("second_target_factor is above 0 and at most 1")
         keys = [step.key for step in self.steps]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
-            raise ValueError(f"policy {self.name}: more than one step at {', '.join(twice)}; make them one")
+            raise ValueError(f"more than one step at {', '.join(twice)}; make them one")
 
     def target(self, clock: ClockName, bad_experiences: int = 1) -> timedelta:
         """The working time that this clock allows. ``bad_experiences``: the customer's, with this one."""

@@ -130,6 +130,8 @@ def _parse_date(text: str) -> date:
 
 @lru_cache(maxsize=256)
 def _public_holidays(country: str, subdivision: str | None, year: int) -> dict[date, str]:
+    if not re.fullmatch("[A-Z]{2}", country):  # the library would look up any word among its own names
+        raise ValueError(f"{country!r} is no country: use an ISO 3166 code like DE or SE")
     import holidays  # here, because only calendars that name a country need its 0.1 s
 
     try:
@@ -138,9 +140,7 @@ def _public_holidays(country: str, subdivision: str | None, year: int) -> dict[d
         try:
             known = ", ".join(holidays.country_holidays(country).subdivisions)
         except NotImplementedError:
-            raise ValueError(
-                f"no holidays are known for country {country!r}: use an ISO 3166 code like DE or SE"
-            ) from None
+            raise ValueError(f"no holidays are known for country {country!r}") from None
         raise ValueError(f"{country} has no subdivision {subdivision!r}; known: {known or 'none'}") from None
     return dict(found.items())
 
