@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -13,9 +12,10 @@ import httpx
 from bs4 import BeautifulSoup
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connectors._pages import Host, Html, Selector, WebUrl, author, page_link, read, site, web_link
+from connectors._pages import Host, Html, WebUrl, author, digest, page_link, read, site, web_link
 from connectors._schemaorg import Found, Node, types, values
 from connectors._schemaorg import read as read_data
+from connectors._selectors import Css, attribute
 from connectors._text import parse_time, plain
 from listener.errors import ParseError, RetryLater, SourceError
 from listener.model import Answer, Author, Mention, Page, Skipped
@@ -59,8 +59,8 @@ class Reviews(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: WebUrl = Field(description="The page with the reviews, newest first if the site can sort.")
-    next: Selector = Field(
-        "", description="CSS selector of the link to the next page. Default: the page's rel=next."
+    next: Css | None = Field(
+        None, description="CSS selector of the link to the next page. Default: the page's rel=next."
     )
     max_pages: int = Field(5, ge=1, le=1000, description="At most so many pages at a time.")
     time_zone: ZoneInfo = Field(
@@ -110,10 +110,15 @@ class Reviews(BaseModel):
 
     def _page(self, html: Html, at: _Cursor, content: tuple[Found, list[Mention], list[Skipped]]) -> Page:
         found, mentions, skipped = content
-        ids = [_digest(m.external_id) for m in mentions]
+        ids = [digest(m.external_id) for m in mentions]
         chain = (at.chain + ids)[:_SEEN]
         home = at.site or site(html.url)
-        link = self._next(html, found, {site(self.url), home, *self.hosts})
+        sites = {site(self.url), home, *self.hosts}
+        href = self._next(html, found)
+        link = page_link(found.base, href, sites)
+        if href and not link and (other := web_link(found.base, href)):
+            why = "the next page is on another host: if it is the site's, name it in `hosts`"
+            skipped.append(Skipped(other, why))
         is_new = not set(ids) <= set(at.seen)
         if link and link not in (html.url, at.next) and is_new and at.number < self.max_pages:
             after = at.model_copy(
@@ -125,12 +130,11 @@ class Reviews(BaseModel):
         more = after.next is not None
         return Page(tuple(mentions), after.model_dump_json(), more=more, skipped=tuple(skipped))
 
-    def _next(self, html: Html, found: Found, sites: set[str]) -> str | None:
+    def _next(self, html: Html, found: Found) -> str | None:
         if not self.next:
-            return page_link(found.base, found.next, sites)
+            return found.next
         link = BeautifulSoup(html.text, "lxml").select_one(self.next)
-        href = link.get("href") if link else None
-        return page_link(found.base, href, sites) if isinstance(href, str) else None
+        return attribute(link, "href") if link else None
 
 
 class _Cursor(BaseModel):
@@ -229,7 +233,7 @@ class _PageReader:
         edited = self._time(node, "dateModified")
         parts = (who.name if who else "", published.isoformat() if published else "", title, text)
         return Mention(
-            external_id=_digest("\x1f".join(parts), 24),
+            external_id=digest("\x1f".join(parts), 24),
             text=text,
             title=title,
             url=self._link(node, "url", "@id") or self.url,
@@ -315,10 +319,6 @@ def _has_content(node: Node) -> bool:
 
 def _first_node(node: Node, name: str) -> Node | None:
     return next((v for v in values(node, name) if isinstance(v, dict)), None)
-
-
-def _digest(text: str, length: int = 12) -> str:
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:length]
 
 
 def _reviewable(node: Node) -> bool:
