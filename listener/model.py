@@ -224,6 +224,10 @@ class CaseView:
     url: str | None = None  # of the case's page on the dashboard
 
     @property
+    def open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    @property
     def next_clock(self) -> ClockView | None:
         """The running clock that is due first."""
         running = [c for c in self.clocks if c.running()]

@@ -82,13 +82,15 @@ class Rules:
     public_url: str | None = None
 
     def call(self, names: Sequence[str], assignee: str | None) -> list[str]:
-        """The people behind the names of people and groups, each once."""
+        """The people behind the names of people and groups, each once; names that nobody bears call nobody."""
         found: list[str] = []
         for name in names:
             if name == "assignee":
                 found += [assignee] if assignee else []
-            else:
-                found += self.groups.get(name, [name])
+            elif name in self.groups:
+                found += self.groups[name]
+            elif name in self.people:
+                found.append(name)
         return list(dict.fromkeys(found))
 
 

@@ -110,8 +110,10 @@ def _prepare(core: Core, row: Row[Any], now: datetime) -> tuple[Delivery, Sequen
     if covered:
         everything = [row, *covered]
         kind = max((r.kind for r in everything), key=_GRAVITY.index)
+        if case is not None and not case.open:
+            kind = "closed"
         call = list(dict.fromkeys(name for r in everything for name in r.call))
-        text = f"{covered[-1].text} ({len(covered)} earlier messages could not be delivered in time.)"
+        text = f"{covered[-1].text} (Earlier messages not delivered in time: {len(covered)}.)"
     notice = Notice(kind, text, now, case, tuple(_person(core, name) for name in call))
     delivery = Delivery(row.key, notice, row.channel, ref, row.attempts, row.uncertain)
     return delivery, [r.id for r in covered]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, or_, select, update
 
-from listener.storage.tables import authors, labels, mentions, sources
+from listener.storage.tables import authors, cases, labels, mentions, sources
 
 
 def known(connection: Connection, source_id: int, external_ids: Sequence[str]) -> dict[str, Row[Any]]:
@@ -94,10 +94,12 @@ def add_label(
 
 
 def forget_old_text(connection: Connection, seen_before: datetime, *, limit: int) -> int:
-    """Delete the text of mentions seen before then, keep the rest for the counts; how many were done."""
+    """Delete the text of mentions seen before then, unless their case is open; the counts stay. How many were done."""
     old = (
         select(mentions.c.id)
+        .outerjoin(cases, cases.c.id == mentions.c.case_id)
         .where(mentions.c.seen_at < seen_before, or_(mentions.c.text != "", mentions.c.title != ""))
+        .where(or_(mentions.c.case_id.is_(None), cases.c.closed_at.is_not(None)))
         .order_by(mentions.c.seen_at)
         .limit(limit)
     )
