@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_network
 from itertools import pairwise
 from xml.etree import ElementTree as ET
 
@@ -17,7 +19,12 @@ from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.town import Post, QuickClock, Script, Town
+from listener.errors import NotModified
+from listener.fetch import Fetcher, FetchSettings, SourceMemory
+from listener.model import Mention
+from listener.ports import Connector
+from listener.registry import connector_class
+from listener.town import DEMO, Post, QuickClock, Script, Town
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -325,3 +332,60 @@ def test_a_closed_town_has_no_address() -> None:
     town = Town(SCRIPT, lambda: START)
     with pytest.raises(RuntimeError, match="context manager"):
         _ = town.url
+
+
+# ---- the demo's own configuration reads it all --------------------------------------------------------------
+
+
+class Reader:
+    """One source of the demo's configuration, polled as the service does, over the real way out."""
+
+    def __init__(self, visit: Visit, place: str) -> None:
+        text = (DEMO / "listener.toml").read_text(encoding="utf-8").replace("{town}", visit.town.url)
+        config = tomllib.loads(text)
+        source = next(s for s in config["sources"] if s["connector"] == {"feed": "rss"}.get(place, place))
+        connector = connector_class(source["connector"])(**source["options"])
+        assert isinstance(connector, Connector)
+        self.connector = connector
+        networks = tuple(ip_network(n) for n in config["fetch"]["allow_private"])
+        settings = FetchSettings(config["listener"]["contact"], allow_private=networks, host_pace=0.0)
+        self.fetcher = Fetcher(
+            settings, now=lambda: visit.now, load_host=lambda _: None, save_host=lambda *_: None
+        )
+        self.memory = SourceMemory()
+        self.cursor: str | None = None
+
+    def poll(self) -> list[Mention]:
+        found: list[Mention] = []
+        http = self.fetcher.client(self.memory)
+        try:
+            while True:
+                page = self.connector.poll(http, self.cursor)
+                assert page.skipped == ()
+                found += page.mentions
+                self.cursor = page.cursor
+                if not page.more:
+                    return found
+        except NotModified:
+            return found
+
+
+@pytest.mark.parametrize("place", ["feed", "reviews", "forum"])
+def test_the_connectors_read_all_that_is_written(visit: Visit, place: str) -> None:
+    reader = Reader(visit, place)
+    known: dict[str, Mention] = {}
+    for hour in range(30):  # into the second round of the script
+        visit.at(60 * hour)
+        known |= {m.external_id: m for m in reader.poll()}
+    posts = standing(60 * 29, place)
+    by_url = {m.url: m for m in known.values()}
+    assert len(known) == len(posts)
+    for post in posts:
+        mention = by_url[visit.town.url + post.url]
+        assert mention.author
+        assert mention.author.name == post.author.name
+        assert mention.published == post.published
+        assert mention.title == post.title
+        assert mention.text.split() == post.text.split()
+        assert mention.rating == post.rating
+        assert [a.text for a in mention.answers] == ([post.reply.text] if post.reply else [])
