@@ -313,12 +313,17 @@ def test_everything_that_can_be_said(read: Read, monkeypatch: pytest.MonkeyPatch
             id="people and groups",
         ),
         pytest.param(
-            MINIMUM + '[alerts]\nfallback = "mail"\n[triage]\ncheck_at = 0.9\n',
+            MINIMUM + '[alerts]\nfallback = "mail"\n[triage]\ncheck = 0.9\nlanguages = ["english"]\n',
             [
                 'alerts.fallback: no responder is called "mail"; none is defined',
-                "triage: check_at can't be above complaint_at",
+                "triage.languages[0]: must be an ISO 639-1 code, such as en",
             ],
             id="fallback",
+        ),
+        pytest.param(
+            MINIMUM + "[triage]\ncheck = 0.9\n",
+            ["triage: check can't be above complaint"],
+            id="limits out of order",
         ),
         pytest.param(
             MINIMUM
@@ -352,6 +357,15 @@ def test_everything_that_can_be_said(read: Read, monkeypatch: pytest.MonkeyPatch
 )
 def test_every_mistake_is_named_at_once(problems: Find, text: str, lines: list[str]) -> None:
     assert problems(text) == lines
+
+
+def test_what_is_right_but_surely_not_meant(read: Read) -> None:
+    assert read(MINIMUM).warnings() == [
+        "there are no sources: nothing is listened to",
+        "there are no responders: nobody is told of a case",
+        'policy default calls "escalation", but no person or group has this name',
+    ]
+    assert read(config.example()).warnings() == []
 
 
 def test_secrets_that_are_not_there(problems: Find, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,6 +417,11 @@ def test_files_that_can_not_be_read(tmp_path: Path) -> None:
         config.load(tmp_path)
 
 
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    (tmp_path / "listener.toml").write_text(MINIMUM.strip().replace("\n", "\r\n"), encoding="utf-8-sig")
+    assert config.load(tmp_path / "listener.toml").brands[0].name == "Acme"
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "listener.toml").write_text(MINIMUM + '[web]\ntoken = { file = "token" }\n')
@@ -446,9 +465,9 @@ def test_the_example_shows_true_defaults(tmp_path: Path, monkeypatch: pytest.Mon
     assert found.policy().steps == DEFAULT_STEPS[:4]
     assert (found.customers, found.retention, found.run) == (plain.customers, plain.retention, plain.run)
     assert found.fetch.model_copy(update={"allow_private": ()}) == plain.fetch
-    assert (found.triage.complaint_at, found.triage.check_at) == (
-        plain.triage.complaint_at,
-        plain.triage.check_at,
+    assert (found.triage.complaint, found.triage.check) == (
+        plain.triage.complaint,
+        plain.triage.check,
     )
     assert found.web.port == plain.web.port
 
@@ -464,6 +483,7 @@ def test_the_schema_knows_each_kind_and_no_secret_in_clear() -> None:
         for branch in source["allOf"]
         if branch["if"]["properties"]["connector"]["const"] == "zz-feed"
     ]
+    assert then["required"] == ["options"]
     options = then["properties"]["options"]
     assert options["required"] == ["url"]
     assert options["additionalProperties"] is False

@@ -40,6 +40,12 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _language(value: str) -> str:
+    if not re.fullmatch("[a-z]{2}", value):
+        raise ValueError("must be an ISO 639-1 code, such as en")
+    return value
+
+
 def _contact(value: str) -> str:
     if not re.fullmatch(r"\S+@\S+\.\S+|https?://\S+", value):
         raise ValueError("must be an e-mail address or a web address at which people can reach you")
@@ -153,19 +159,19 @@ class Alerts(Section):
 class Triage(Section):
     """How a text is judged."""
 
-    languages: tuple[str, ...] = Field(
-        default=(), description="ISO 639-1 codes of what is spoken there; any when left out"
+    languages: tuple[Annotated[str, AfterValidator(_language)], ...] = Field(
+        default=(), description="ISO 639-1 codes of what is spoken there; when left out, all that we know"
     )
-    complaint_at: float = Field(default=0.6, gt=0, le=1, description="a complaint from this probability on")
-    check_at: float = Field(default=0.4, gt=0, le=1, description="below it, a person is asked from here on")
+    complaint: float = Field(default=0.5, gt=0, lt=1, description="a complaint from this probability on")
+    check: float = Field(default=0.4, gt=0, lt=1, description="below it, a person is asked from here on")
     reasons: dict[str, Words] = Field(
         default_factory=dict, description="more words by reason, such as delivery"
     )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.check_at > self.complaint_at:
-            raise ValueError("check_at can't be above complaint_at")
+        if self.check > self.complaint:
+            raise ValueError("check can't be above complaint")
         return self
 
 
@@ -247,6 +253,7 @@ class Config(Section):
     fetch: Fetch = Field(default_factory=Fetch)
     run: Run = Field(default_factory=Run)
     _base: Path = PrivateAttr(Path())
+    _policies: dict[str, clock.Policy] = PrivateAttr(default_factory=dict)
 
     @field_validator("brands")
     @classmethod
@@ -263,9 +270,13 @@ class Config(Section):
 
     def policy(self, name: str = "default") -> clock.Policy:
         """The policy of this name, its calendar filled in; ``default`` is built in. Raises ``KeyError``."""
-        section = Policy() if name == "default" and name not in self.policies else self.policies[name]
-        calendar = self.calendars[section.calendar].calendar() if section.calendar else clock.Calendar.ALWAYS
-        return section.policy(name, calendar)
+        if name not in self._policies:
+            section = Policy() if name == "default" and name not in self.policies else self.policies[name]
+            calendar = (
+                self.calendars[section.calendar].calendar() if section.calendar else clock.Calendar.ALWAYS
+            )
+            self._policies[name] = section.policy(name, calendar)
+        return self._policies[name]
 
     def policy_for(self, brand: str, source: str | None = None) -> clock.Policy:
         """The policy of a new case: the source's own, else the brand's, else the default."""
@@ -277,3 +288,20 @@ class Config(Section):
         """The people of these names and groups, each once. A case may name some who are no longer there."""
         people = [person for name in names for person in self.groups.get(name, (name,))]
         return tuple(Person(name, self.people[name]) for name in dict.fromkeys(people) if name in self.people)
+
+    def warnings(self) -> list[str]:
+        """What is allowed but surely not meant, one line each, for `listener check`."""
+        found = []
+        if not self.sources:
+            found.append("there are no sources: nothing is listened to")
+        if not self.responders:
+            found.append("there are no responders: nobody is told of a case")
+        for name in sorted({b.policy for b in self.brands} | {s.policy for s in self.sources if s.policy}):
+            policy = self.policy(name)
+            called = dict.fromkeys([c for step in policy.steps for c in step.call] + [*policy.third_call])
+            found += [
+                f'policy {name} calls "{who}", but no person or group has this name'
+                for who in called
+                if who != "assignee" and who not in self.people and who not in self.groups
+            ]
+        return found

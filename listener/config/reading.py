@@ -21,7 +21,7 @@ RESERVED = ("assignee", "duty")  # words in a step's call that are not names
 def load(path: pathlib.Path) -> Config:
     """The configuration in this file. Raises ``ConfigError`` with every mistake in it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
     except FileNotFoundError:
         raise ConfigError(
             str(path), ["there is no such file; `listener init` writes one to start from"]

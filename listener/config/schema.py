@@ -35,13 +35,17 @@ def json_schema() -> dict[str, Any]:
         definitions[place]["allOf"] = [
             {
                 "if": {"properties": {key: {"const": kind}}, "required": [key]},
-                "then": {"properties": {"options": _options(model, f"{place}-{kind}", definitions)}},
+                "then": _with_options(_options(model, f"{place}-{kind}", definitions)),
             }
             for kind, model in kinds.items()
         ]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "listener.toml"
     return _with_references(schema)  # type: ignore[no-any-return]
+
+
+def _with_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {"properties": {"options": options}, "required": ["options"] if options.get("required") else []}
 
 
 def _loaded(names: list[str], find: Callable[[str], type[BaseModel]]) -> dict[str, type[BaseModel]]:
