@@ -143,8 +143,10 @@ _NOBODY = {
 
 
 def author(page: str, name: str, link: str | None = None, identity: str | None = None) -> Author | None:
-    """The author of something on ``page``, known by ``identity``, else ``link``, else the name; None for nobody."""
+    """The author of something on ``page``; None for nobody. Known by ``identity``, else ``link``, else the name."""
     name = clean(name)
     if name.casefold() in _NOBODY:
         return None
-    return Author(platform=site(page), platform_id=clean(identity or "") or link or name, name=name, url=link)
+    # Without the scheme: a site that moves to https keeps its people.
+    known = clean(identity or "") or (link or "").partition("://")[2] or name
+    return Author(platform=site(page), platform_id=known, name=name, url=link)

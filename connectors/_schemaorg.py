@@ -114,8 +114,11 @@ def parse_json(text: str) -> Any:
         pass  # mended below; what is wrong then is what is worth telling
     if '"' not in text:
         text = entities.unescape(text)
-    text = re.sub(r"^\s*(?:<!--|/\*|//)?\s*(?:<!\[CDATA\[)?\s*(?:\*/)?", "", text)
-    text = re.sub(r"\s*(?:/\*|//)?\s*(?:\]\]>|-->)?\s*(?:\*/|-->)?\s*;?\s*$", "", text)
+    for _ in range(3):  # as deep as `/*<![CDATA[*/`; a pattern for the end would take quadratic time
+        for mark in ("<!--", "<![CDATA[", "/*", "*/", "//"):
+            text = text.removeprefix(mark).lstrip()
+        for mark in ("-->", "]]>", "/*", "*/", "//"):
+            text = text.removesuffix(mark).rstrip("; \t\r\n")
     text = _TRAILING_COMMA.sub(lambda m: m[1] or "", text)
     try:
         return json.loads(text, strict=False)

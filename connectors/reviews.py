@@ -284,8 +284,10 @@ class _PageReader:
     def _author(self, node: Node) -> Author | None:
         for who in values(node, "author", "creator"):
             if isinstance(who, dict):
-                name, link = self._text(who, "name", "alternateName"), self._own_id(who, None)
-                return author(self.url, name, self._link(who, "url", "@id") if link else None, link)
+                name, link = self._text(who, "name", "alternateName"), self._link(who, "url")
+                if link and link.partition("#")[0] != self.url.partition("#")[0]:
+                    return author(self.url, name, link)
+                return author(self.url, name, identity=self._own_id(who, None))
             name = plain(str(who))
             if web_link("", name):  # an address in the name's place
                 return author(self.url, name.rstrip("/").rpartition("/")[2], name)

@@ -1,13 +1,20 @@
-"""What tests share: a real HTTP server on loopback that answers by a table of routes."""
+"""What tests share: a real web site on loopback that answers by a table of routes, and a client that may reach it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
 from types import TracebackType
 from typing import Self
+
+import httpx
+
+from listener.fetch import Fetcher, FetchSettings, SourceMemory
 
 
 @dataclass(frozen=True)
@@ -101,3 +108,22 @@ class Site:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+@contextmanager
+def loopback_client(memory: SourceMemory | None = None) -> Iterator[httpx.Client]:
+    """The product's own client as a connector gets it for one poll, allowed to reach loopback, without pace."""
+    settings = FetchSettings(
+        contact="tests@example.com", allow_private=(ip_network("127.0.0.0/8"),), host_pace=0, robots=False
+    )
+    fetcher = Fetcher(
+        settings,
+        now=lambda: datetime(2026, 6, 10, tzinfo=UTC),
+        load_host=lambda origin: None,
+        save_host=lambda origin, state: None,
+    )
+    try:
+        with fetcher.client(memory or SourceMemory()) as http:
+            yield http
+    finally:
+        fetcher.close()
