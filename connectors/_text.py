@@ -94,6 +94,14 @@ def _without_tags(html: str) -> str:
     return entities.unescape("".join(text))
 
 
+# What sites print when the author is gone or never told a name (casefolded); as an identity it would join strangers.
+NOBODY = {
+    "", "[deleted]", "[removed]", "deleted", "deleted user", "anonymous", "anonymous user", "anonym",
+    "anónimo", "anonyme", "anonimo", "guest", "gast", "gjest", "invité", "invitado", "tamu", "tetamu",
+    "unknown", "n/a", "none", "null", "a customer", "a google user", "ein kunde",
+}  # fmt: skip
+
+
 # ---- times -------------------------------------------------------------------------------------------------
 
 # Zone names in minutes east of UTC. BST, CST and IST are ambiguous: the choice is that of the feed parsers.
@@ -204,6 +212,8 @@ def _parse_words(text: str, default_tz: tzinfo) -> datetime | None:
                 return _in_utc(when, default_tz)
     if re.fullmatch(r"\d{9,11}(\.\d+)?|\d{13}|\d{16}", text):
         return _since_1970(float(text))
+    if text[0].isalpha() and (found := _from_rfc822(text, default_tz)):
+        return found
     for form in _FORMS:
         if (match := form.match(text)) and (found := _from_parts(match, default_tz)):
             return found
@@ -247,20 +257,21 @@ def _at(day: datetime, hour: int, minute: int, second: float) -> datetime | None
 _HALF_DAY = re.compile(r"\b[ap]\.?m\b", re.IGNORECASE)
 _MONTH_NAME = re.compile("jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec", re.IGNORECASE)
 _TRAILING_ZONE = re.compile(
-    r"""\s* \b (?P<zone>[A-Z]{1,4})? (?: \s* (?P<sign>[+−-]) (?P<east>\d\d) :? (?P<east_minutes>[0-5]\d) )?
-        (?: \s* \( [^()]* \) )? $""",
+    r"""\s* \b (?P<zone>[A-Z]{1,4})? \s* (?: (?P<sign>[+−-]) (?P<east>\d\d) :? (?P<east_minutes>[0-5]\d) )? $""",
     re.VERBOSE,
 )
 
 
 def _from_rfc822(text: str, default_tz: tzinfo) -> datetime | None:
-    zone = _TRAILING_ZONE.search(text)
-    tz = _zone(zone.groupdict(), default_tz) if zone else default_tz
-    found = parsedate_tz(text[: zone.start()] if zone and tz and zone[0] else text)
-    # It ignores "PM", and takes numbers without the name of a month for years.
-    if not found or _HALF_DAY.search(text) or not _MONTH_NAME.search(text):
+    # parsedate_tz ignores "PM", and takes numbers without the name of a month for years.
+    if _HALF_DAY.search(text) or not _MONTH_NAME.search(text):
         return None
-    return _at(datetime(*found[:3], tzinfo=tz or default_tz), *found[3:6])
+    if text.endswith(")"):
+        text = text[: text.rfind("(")].rstrip()
+    zone = _TRAILING_ZONE.search(text, max(len(text) - 12, 0))
+    tz = _zone(zone.groupdict(), default_tz) if zone else default_tz
+    found = parsedate_tz(text[: zone.start()] if zone and tz else text)
+    return _at(datetime(*found[:3], tzinfo=tz or default_tz), *found[3:6]) if found else None
 
 
 _WORD_OR_SLASH = re.compile(r"[A-Za-z]{3}|\d/\d")
