@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_network
 from itertools import pairwise
 from xml.etree import ElementTree as ET
 
@@ -19,11 +17,11 @@ from bs4 import BeautifulSoup
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listener.config import parse
 from listener.errors import NotModified
 from listener.fetch import Fetcher, FetchSettings, SourceMemory
 from listener.model import Mention
 from listener.ports import Connector
-from listener.registry import connector_class
 from listener.town import DEMO, Post, QuickClock, Script, Town
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -342,13 +340,12 @@ class Reader:
 
     def __init__(self, visit: Visit, place: str) -> None:
         text = (DEMO / "listener.toml").read_text(encoding="utf-8").replace("{town}", visit.town.url)
-        config = tomllib.loads(text)
-        source = next(s for s in config["sources"] if s["connector"] == {"feed": "rss"}.get(place, place))
-        connector = connector_class(source["connector"])(**source["options"])
+        config = parse(text, "demo", DEMO)
+        source = next(s for s in config.sources if s.connector == {"feed": "rss"}.get(place, place))
+        connector = source.build()
         assert isinstance(connector, Connector)
         self.connector = connector
-        networks = tuple(ip_network(n) for n in config["fetch"]["allow_private"])
-        settings = FetchSettings(config["listener"]["contact"], allow_private=networks, host_pace=0.0)
+        settings = FetchSettings("me@example.org", config.fetch.allow_private, host_pace=0.0)
         self.fetcher = Fetcher(
             settings, now=lambda: visit.now, load_host=lambda _: None, save_host=lambda *_: None
         )
