@@ -54,7 +54,7 @@ def clip(text: str, limit: int) -> str:
     end = limit - 1
     if not text[end].isspace():
         space = max(text.rfind(" ", 0, end), text.rfind("\n", 0, end))
-        if space > limit * 2 // 3:
+        if space > limit // 2:
             end = space
     while end and (_continues(text[end]) or text[end - 1] == _ZERO_WIDTH_JOINER):
         end -= 1

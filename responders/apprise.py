@@ -26,6 +26,12 @@ from responders._text import (
     why,
 )
 
+# apprise logs addresses whole that it does not understand, passwords and all; what it says of a failed delivery
+# is in the DeliveryError.
+_logger = logging.getLogger("apprise")
+_logger.propagate = False
+_logger.addHandler(logging.NullHandler())
+
 TYPES: dict[NoticeKind, apprise.NotifyType] = {
     "reminder": apprise.NotifyType.WARNING,
     "warning": apprise.NotifyType.WARNING,

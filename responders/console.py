@@ -55,8 +55,12 @@ class Console(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    color: Literal["auto", "always", "never"] = Field("auto", description="colours: auto, always or never")
-    zone: str | None = Field(None, description="time zone of the times, such as Europe/Oslo (default: local)")
+    color: Literal["auto", "always", "never"] = Field(
+        default="auto", description="colours: auto, always or never"
+    )
+    zone: str | None = Field(
+        default=None, description="time zone of the times, such as Europe/Oslo (default: local)"
+    )
 
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
@@ -120,8 +124,10 @@ def notice_lines(notice: Notice, zone: tzinfo | None) -> list[Text]:
     # The head line already says what the text of "opened" and "joined" would.
     said = [] if notice.kind in ("opened", "joined") else [Text(line(notice.text, 300))]
     loud = "bold black on yellow" if case.customer.likely_to_leave else "yellow"
-    if parts := [*said, *(Text(badge, style=loud) for badge in badges(case.customer))]:
-        lines.append(Text(" · ").join(parts))
+    if found := badges(case.customer):
+        said.append(Text(" · ".join(found), style=loud))
+    if said:
+        lines.append(Text("  ").join(said))
     if mention and notice.kind in WITH_QUOTE and (words := quote(mention, 160, lines=1)):
         lines.append(Text(f"“{words}”", style="italic"))
     lines.append(_status(notice, case, called, colour, zone))

@@ -32,7 +32,7 @@ class Webhook(BaseModel):
 
     url: HttpUrl = Field(description="where to send it")
     secret: SecretStr = Field(min_length=16, description="the key of the signature, at least 16 characters")
-    timeout_seconds: float = Field(10, gt=0, le=60, description="the longest wait for an answer")
+    timeout_seconds: float = Field(default=10, gt=0, le=60, description="the longest wait for an answer")
 
     def send(self, delivery: Delivery) -> None:
         """Raises ``DeliveryError``: ``uncertain`` when the request may have arrived without an answer."""

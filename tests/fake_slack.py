@@ -106,7 +106,7 @@ class FakeSlack:
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0)).decode()
         is_json = (handler.headers.get("Content-Type") or "").startswith("application/json")
-        arguments: dict[str, Any] = json.loads(body) if is_json else dict(parse_qsl(body))
+        arguments: dict[str, Any] = json.loads(body or "{}") if is_json else dict(parse_qsl(body))
         method = handler.path.removeprefix("/api/")
         with self._lock:
             self.calls.append((method, arguments))

@@ -52,9 +52,13 @@ class Slack(BaseModel):
         description="other channels that policies name, such as { manager = 'C0456DEF' }",
     )
     base_url: str = Field(
-        WebClient.BASE_URL, description="address of the Web API; only for a proxy", pattern=r"^https?://"
+        default=WebClient.BASE_URL,
+        description="address of the Web API; only for a proxy",
+        pattern=r"^https?://",
     )
-    timeout_seconds: int = Field(15, ge=1, le=120, description="the longest wait for an answer of Slack")
+    timeout_seconds: int = Field(
+        default=15, ge=1, le=120, description="the longest wait for an answer of Slack"
+    )
 
     @field_validator("channel", "channels")
     @classmethod

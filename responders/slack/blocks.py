@@ -18,6 +18,7 @@ from responders._text import (
     TITLES,
     Urgency,
     badges,
+    clip,
     deadline,
     defuse,
     holder,
@@ -118,14 +119,22 @@ def system_message(notice: Notice) -> Message:
 
 
 def escape(text: str, limit: int) -> str:
-    """One line of mrkdwn of at most ``limit`` characters (five times that when all are ``&``).
+    """One line of mrkdwn of at most ``limit`` characters, entities included.
 
     ``&``, ``<`` and ``>`` have entities; the signs of bold, strike and code have no escape in mrkdwn, so they
     are shown by their look-alikes, and the underscore only where it could begin or end italics.
     """
-    short = line(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    short = short.translate({ord("*"): "∗", ord("~"): "∼", ord("`"): "ˋ"})
-    return re.sub(r"(?<!\w)_|_(?!\w)", "ˍ", short)
+    short = line(text, limit)
+    while len(escaped := _entities(short)) > limit:
+        short = clip(short, len(short) * limit // len(escaped))
+    return re.sub(r"(?<!\w)_|_(?!\w)", "ˍ", escaped.translate(_LOOK_ALIKES))
+
+
+_LOOK_ALIKES = {ord("*"): "∗", ord("~"): "∼", ord("`"): "ˋ"}
+
+
+def _entities(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def date(instant: datetime) -> str:
@@ -136,7 +145,7 @@ def date(instant: datetime) -> str:
 
 def _call(people: Sequence[Person]) -> str:
     """Mentions a user (U or W…) or a group (S…); somebody without a Slack id is named."""
-    return " ".join(_mention(person) for person in people[:10])
+    return " ".join(filter(None, (_mention(person) for person in people[:10])))
 
 
 def _mention(person: Person) -> str:
