@@ -101,12 +101,12 @@ def fetch_settings(config: Config) -> FetchSettings:
 
 def make_triage(config: Config) -> Triage:
     section = config.triage
-    settings = TriageSettings(complaint=section.complaint_at, check=section.check_at, reasons=section.reasons)
+    settings = TriageSettings(complaint=section.complaint, check=section.check, reasons=section.reasons)
     if section.languages:
         settings = TriageSettings(
             languages=section.languages,
-            complaint=section.complaint_at,
-            check=section.check_at,
+            complaint=section.complaint,
+            check=section.check,
             reasons=section.reasons,
         )
     return Triage(settings)

@@ -124,7 +124,7 @@ def _words(found: Open, alarm: cases.Alarm, now: datetime) -> str:
     who = f"{found.case.assignee} is on it" if found.case.assignee else "nobody is on it"
     if now >= due:
         late = now - due
-        told = f", {_span(late)} ago" if late >= timedelta(minutes=1) else " now"
+        told = f" {_span(late)} ago" if late >= timedelta(minutes=1) else " now"
         return f"{what.capitalize()} was due{told}; {who}."
     return f"{_span(due - now)} left for {what}; {who}."
 
