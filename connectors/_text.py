@@ -155,14 +155,14 @@ _FORMS = [
         # 20261102, 20261102T100000
         r"""(?P<year>\d{4}) (?P<month>\d\d) (?P<day>\d\d)
             (?: [Tt\ ]? (?P<hour>\d\d) (?P<minute>\d\d) (?P<second>\d\d)? )?""",
-        # 2. November 2026, 10:00 Uhr; 2 de noviembre de 2026; 02.11.2026 10:00
+        # 2026년 11월 2일 오후 3:05, 2026年11月2日 10時00分
+        rf"""(?P<year>\d{{4}}) \s* [년年] \s* (?P<month>\d{{1,2}}) \s* [월月] \s*
+            (?P<day>\d{{1,2}}) \s* [일日] (?: \s* {_CLOCK} )?""",
+        # Mon, 02 Nov 2026 10:00:00 +0100; 2. November 2026, 10:00 Uhr; 2 de noviembre de 2026; 02.11.2026 10:00
         rf"""(?: [^\W\d_]+ \.? ,? \s+ )? (?P<day>\d{{1,2}}) (?: \. | º | er )? (?: \s+ de )?
             (?: [\s-]* (?P<name>[^\W\d_]{{3,}}) [.,]? (?: \s+ de )? [\s-]+
               | (?<=\.) \s? (?P<month>\d{{1,2}}) \. \s? )
             (?P<year>\d{{4}}) (?: ,? \s+ (?: [^\W\d_]+ \s+ )? {_CLOCK} )?""",
-        # 2026년 11월 2일 오후 3:05, 2026年11月2日 10時00分
-        rf"""(?P<year>\d{{4}}) \s* [년年] \s* (?P<month>\d{{1,2}}) \s* [월月] \s*
-            (?P<day>\d{{1,2}}) \s* [일日] (?: \s* {_CLOCK} )?""",
     )
 ]
 _MAX_TIME_CHARS = 100  # longer strings are no dates, and dateutil reads them in quadratic time
@@ -212,9 +212,7 @@ def _parse_words(text: str, default_tz: tzinfo) -> datetime | None:
                 return _in_utc(when, default_tz)
     if re.fullmatch(r"\d{9,11}(\.\d+)?|\d{13}|\d{16}", text):
         return _since_1970(float(text))
-    if text[0].isalpha() and (found := _from_rfc822(text, default_tz)):
-        return found
-    for form in _FORMS:
+    for form in _FORMS if text[0].isdigit() else _FORMS[-1:]:
         if (match := form.match(text)) and (found := _from_parts(match, default_tz)):
             return found
     return _from_rfc822(text, default_tz) or _last_resort(text, default_tz)
