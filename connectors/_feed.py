@@ -127,12 +127,10 @@ def _read_fast(body: bytes) -> Feed | None:
         found = fastfeedparser.parse(body, include_tags=False, include_enclosures=False, include_media=media)
     except Exception:  # noqa: BLE001  whatever it stumbles over, feedparser decides
         return None
-    raw = found["entries"]
-    entries = [_from_fast(item) for item in raw]
+    entries = [_from_fast(item) for item in found["entries"]]
     # A date that it makes of a bare guid ("1234": this day in the year 1234) or can't read is looked up.
-    if _DETAILS.search(body) or any(
-        not e.published or ("//" not in e.id and len(e.id) < 40) for e in entries
-    ):
+    doubtful = any(not entry.published or _LIKE_A_DATE.fullmatch(entry.id) for entry in entries)
+    if doubtful or any(name in body for name in _DETAILS):
         details = list(_details(body))
         if len(details) != len(entries):
             return None
