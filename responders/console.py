@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 from rich.console import Console as Terminal
-from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from listener.errors import DeliveryError
@@ -44,7 +44,6 @@ COLOURS: dict[Urgency, str] = {
 }
 # These show the quoted text: for the others the reader has just seen it, or the case is over.
 WITH_QUOTE = ("opened", "joined", "warning", "breach", "escalation", "reopened")
-INDENT = 6  # the width of "14:05 "
 
 
 class Console(BaseModel):
@@ -90,10 +89,14 @@ class Console(BaseModel):
             emoji=False,
         )
         zone = ZoneInfo(self.zone) if self.zone else None
-        first, *rest = notice_lines(delivery.notice, zone)
-        terminal.print(first)
-        for part in rest:
-            terminal.print(Padding(part, (0, 0, 0, INDENT), expand=False))
+        grid = Table.grid(padding=(0, 1))  # long lines are folded below their beginning, not below the time
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        at = _clock(delivery.notice.at, delivery.notice.at, zone)
+        for part in notice_lines(delivery.notice, zone):
+            grid.add_row(at, part)
+            at = ""
+        terminal.print(grid)
         text = "\n".join(row.rstrip() for row in block.getvalue().split("\n"))
         encoding = getattr(out, "encoding", None) or "utf-8"
         try:
@@ -105,15 +108,14 @@ class Console(BaseModel):
 
 
 def notice_lines(notice: Notice, zone: tzinfo | None) -> list[Text]:
-    """The block, line by line; ``zone`` None is the computer's own."""
+    """The block but its time, line by line; ``zone`` None is the computer's own."""
     case = notice.case
     colour = COLOURS[urgency(case, notice)] if case else "bright_magenta"
-    head = Text(_clock(notice.at, notice.at, zone) + " ")
-    head.append(f"● {TITLES[notice.kind].upper()}", style=f"bold {colour}")
+    head = _styled(f"● {TITLES[notice.kind].upper()}", f"bold {colour}")
     called = ", ".join(line(person.name, 40) for person in notice.call)
     if case is None:
         head.append(f"  {line(notice.text, 500)}")
-        return [head, Text(f"→ {called}", style="bold")] if called else [head]
+        return [head, _styled(f"→ {called}", "bold")] if called else [head]
     head.append(f"  {line(case.brand, 40)}", style="bold")
     mention = quoted(case) if notice.kind != "joined" else (case.mentions or (None,))[-1]
     facts = [line(case.reason, 40), *([case.severity] if case.severity in ("high", "critical") else [])]
@@ -125,15 +127,15 @@ def notice_lines(notice: Notice, zone: tzinfo | None) -> list[Text]:
     said = [] if notice.kind in ("opened", "joined") else [Text(line(notice.text, 300))]
     loud = "bold black on yellow" if case.customer.likely_to_leave else "yellow"
     if found := badges(case.customer):
-        said.append(Text(" · ".join(found), style=loud))
+        said.append(_styled(" · ".join(found), loud))
     if said:
         lines.append(Text("  ").join(said))
     if mention and notice.kind in WITH_QUOTE and (words := quote(mention, 160, lines=1)):
-        lines.append(Text(f"“{words}”", style="italic"))
+        lines.append(_styled(f"“{words}”", "italic"))
     lines.append(_status(notice, case, called, colour, zone))
     link = web_url(case.url) or (web_url(mention.url) if mention else None)
     if link and notice.kind != "changed":
-        lines.append(Text(clean(link), style="bright_black underline"))
+        lines.append(_styled(clean(link), "bright_black underline"))
     return lines
 
 
@@ -149,6 +151,11 @@ def _status(notice: Notice, case: CaseView, called: str, colour: str, zone: tzin
     if called:
         status.append(f" → {called}", style="bold")
     return status
+
+
+def _styled(text: str, style: str) -> Text:
+    """Styled by a span: a style of the whole would also colour the spaces that fill the line."""
+    return Text().append(text, style=style)
 
 
 def _clock(instant: datetime, beside: datetime, zone: tzinfo | None) -> str:
