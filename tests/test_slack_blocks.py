@@ -211,12 +211,12 @@ def test_what_an_agent_sees_of_a_new_case() -> None:
     section, context, quote, footer, actions = blocks.case_message(n, n.case).blocks
     due = f"<!date^{int((NOW + timedelta(hours=1)).timestamp())}^{{date_short_pretty}} {{time}}|2026-11-22 14:05 UTC>"
     assert section["text"]["text"].split("\n") == [
-        "🔵 *Acme* · delivery · high · case 12",
+        "🔵 *Acme* · Jane Doe · delivery · high · case 12",
         f"*First response due* {due} · nobody has it yet",
         "*2nd bad experience in 365 days · new customer, day 12*",
         "<@U0KARI> <!subteam^S0SENIORS> Ola",
     ]
-    assert context["elements"][0]["text"].startswith("★☆☆☆☆ · Jane Doe · trustpilot · <!date^")
+    assert context["elements"][0]["text"].startswith("★☆☆☆☆ · trustpilot · <!date^")
     assert quote["elements"][0]["elements"][0]["text"].startswith("Never again\nMy parcel never arrived")
     assert footer["elements"][0]["text"] == "Why: 1 star, never arrived"
     assert [(b["text"]["text"], b["url"]) for b in actions["elements"]] == [
@@ -263,7 +263,7 @@ def test_a_case_without_a_running_clock_is_paused() -> None:
     waiting = case(state=State.WAITING, clocks=(), assignee="Kari")
     shown = blocks.case_message(notice("changed", case=waiting), waiting).blocks[0]["text"]["text"]
     assert shown.startswith("⏸️")
-    assert "waiting for the customer (Kari)" in shown
+    assert "Waiting for the customer (Kari)" in shown
     assert "due" not in shown
 
 

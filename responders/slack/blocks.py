@@ -57,8 +57,9 @@ def case_message(notice: Notice, case: CaseView) -> Message:
     """The one message of a case, as it stands now; edited in place, so it says nothing that grows stale."""
     sign = SIGNS[urgency(case, notice)]
     severity = [case.severity] if case.severity in ("high", "critical") else []
-    head = [f"{sign} *{escape(case.brand, 60)}*", escape(case.reason, 40), *severity, f"case {case.id}"]
-    lines = [" · ".join(head), _status(case, notice.at)]
+    names = escape(case.customer.name, 60), escape(case.reason, 40)
+    head = [f"{sign} *{escape(case.brand, 60)}*", *names, *severity, f"case {case.id}"]
+    lines = [" · ".join(part for part in head if part), _status(case, notice.at)]
     if found := _badges(case):
         lines.append(("⚠️ " if case.customer.likely_to_leave else "") + f"*{found}*")
     if notice.call:
@@ -91,9 +92,9 @@ def thread_reply(notice: Notice, case: CaseView) -> Message:
 
 def pointer(notice: Notice, case: CaseView, permalink: str | None) -> Message:
     """For another channel (managers): what happened to whom, and the way to the case's thread."""
-    sign = SIGNS[urgency(case, notice)]
+    sign, customer = SIGNS[urgency(case, notice)], escape(case.customer.name, 60)
     lines = [
-        f"{sign} *{TITLES[notice.kind]}: {escape(case.brand, 60)}*, case {case.id}",
+        f"{sign} *{TITLES[notice.kind]}: {escape(case.brand, 60)}* · {customer} · case {case.id}",
         escape(notice.text, 500),
         _status(case, notice.at),
     ]
@@ -160,7 +161,8 @@ def _mention(person: Person) -> str:
 def _status(case: CaseView, at: datetime) -> str:
     due = deadline(case, at)
     parts = [f"*{due[0]}* {date(due[1])}"] if due else []
-    parts.append(escape(holder(case), 200))
+    held = escape(holder(case), 200)
+    parts.append(held if due else held[:1].upper() + held[1:])
     if case.promise_minutes is not None and due:
         parts.append(f"promised within {case.promise_minutes} min")
     return " · ".join(parts)
@@ -174,11 +176,13 @@ def _badges(case: CaseView) -> str:
 
 
 def _who(case: CaseView, mention: MentionView) -> str:
-    names = [case.customer.name]
-    if mention.author and mention.author != case.customer.name:
-        names.append(mention.author)
-    parts = [mood(mention), *(escape(name, 60) for name in names), escape(mention.source, 60)]
-    parts.append(date(mention.published or mention.seen))
+    author = escape(mention.author, 60) if mention.author != case.customer.name else ""
+    parts = [
+        mood(mention),
+        author and f"by {author}",
+        escape(mention.source, 60),
+        date(mention.published or mention.seen),
+    ]
     if mention.deleted:
         parts.append("deleted by its author")
     elif mention.edited:
