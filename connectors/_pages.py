@@ -14,7 +14,7 @@ import httpx
 from bs4.dammit import EncodingDetector
 from pydantic import AfterValidator
 
-from connectors._text import clean
+from connectors._text import NOBODY, clean
 from listener.errors import ParseError
 from listener.model import Author
 from listener.ports import get_if_changed
@@ -134,19 +134,13 @@ def _check_host(host: str) -> str:
 WebUrl = Annotated[str, AfterValidator(_check_url)]
 Host = Annotated[str, AfterValidator(_check_host)]
 
-# What sites print when the author is gone or never told a name; as an identity it would join strangers.
-_NOBODY = {
-    "", "[deleted]", "[removed]", "deleted", "deleted user", "anonymous", "anonymous user", "anonym",
-    "anónimo", "anonyme", "anonimo", "guest", "gast", "gjest", "invité", "invitado", "tamu", "tetamu",
-    "unknown", "n/a", "none", "null", "a customer", "a google user", "ein kunde",
-}  # fmt: skip
-
 
 def author(page: str, name: str, link: str | None = None, identity: str | None = None) -> Author | None:
     """The author of something on ``page``; None for nobody. Known by ``identity``, else ``link``, else the name."""
     name = clean(name)
-    if name.casefold() in _NOBODY:
+    if name.casefold() in NOBODY:
         return None
     # Without the scheme: a site that moves to https keeps its people.
-    known = clean(identity or "") or (link or "").partition("://")[2] or name
-    return Author(platform=site(page), platform_id=known, name=name, url=link)
+    known = clean(identity or "") or (link or "").partition("://")[2].rstrip("/") or name
+    platform = httpx.URL(page).host.removeprefix("www.")
+    return Author(platform=platform, platform_id=known, name=name, url=link)

@@ -41,46 +41,49 @@ class Forum(BaseModel):
 
     url: WebUrl = Field(description="The list of threads.")
     thread: Css = Field(description="In the list: the links to the threads (in a row, when `row` is given).")
-    row: Css | None = Field(None, description="In the list: one thread's row.")
+    row: Css | None = Field(default=None, description="In the list: one thread's row.")
     changed: Css | None = Field(
-        None, description="In a row: what changes with a new post. Default: its whole text."
+        default=None, description="In a row: what changes with a new post. Default: its whole text."
     )
-    list_next: Css = Field(_NEXT, description="In the list: the link to its next page.")
-    list_pages: int = Field(1, ge=1, le=20, description="So many pages of the list are looked at.")
+    list_next: Css = Field(default=_NEXT, description="In the list: the link to its next page.")
+    list_pages: int = Field(default=1, ge=1, le=20, description="So many pages of the list are looked at.")
     post: Css = Field(description="In a thread: one post, with all that belongs to it.")
     body: Css = Field(description="In a post: what its author wrote.")
     strip: tuple[Css, ...] = Field(
-        ("blockquote",), description="In a body: what is not the author's own text (quotes, signatures)."
+        default=("blockquote",),
+        description="In a body: what is not the author's own text (quotes, signatures).",
     )
     author: Pick | None = Field(
-        None, description="In a post: the author's name; best the link to the profile."
+        default=None, description="In a post: the author's name; best the link to the profile."
     )
     author_id: Pick | None = Field(
-        None,
+        default=None,
         description="In a post: the forum's own id of the author. Default: the profile's address, else the name.",
     )
-    time: Pick | None = Field(None, description="In a post: when it was written.")
+    time: Pick | None = Field(default=None, description="In a post: when it was written.")
     time_format: str | None = Field(
-        None,
+        default=None,
         description="How times are written, e.g. `%d.%m.%Y, %H:%M` (Python's strptime), if it isn't seen by itself.",
     )
     time_zone: ZoneInfo = Field(
-        ZoneInfo("UTC"), description="Zone of times that name none, e.g. Europe/Oslo."
+        default=ZoneInfo("UTC"), description="Zone of times that name none, e.g. Europe/Oslo."
     )
-    post_id: Pick = Field("@id", description="In a post: its id, which must stay the same.")
+    post_id: Pick = Field(default="@id", description="In a post: its id, which must stay the same.")
     title: Pick | None = Field(
-        None, description="In a thread: its title. Default: the text of the link to it."
+        default=None, description="In a thread: its title. Default: the text of the link to it."
     )
-    thread_next: Css = Field(_NEXT, description="In a thread: the link to its next page.")
-    thread_pages: int = Field(20, ge=1, le=1000, description="At most so many pages of one thread at a time.")
+    thread_next: Css = Field(default=_NEXT, description="In a thread: the link to its next page.")
+    thread_pages: int = Field(
+        default=20, ge=1, le=1000, description="At most so many pages of one thread at a time."
+    )
     pages_per_poll: int = Field(
-        20,
+        default=20,
         ge=1,
         le=100,
         description="So many pages of threads are read before the posts are stored; then it goes on.",
     )
     hosts: frozenset[Host] = Field(
-        frozenset(), description="Other hosts that threads and next pages may be on."
+        default=frozenset(), description="Other hosts that threads and next pages may be on."
     )
 
     @model_validator(mode="after")

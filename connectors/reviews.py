@@ -60,14 +60,14 @@ class Reviews(BaseModel):
 
     url: WebUrl = Field(description="The page with the reviews, newest first if the site can sort.")
     next: Css | None = Field(
-        None, description="CSS selector of the link to the next page. Default: the page's rel=next."
+        default=None, description="CSS selector of the link to the next page. Default: the page's rel=next."
     )
-    max_pages: int = Field(5, ge=1, le=1000, description="At most so many pages at a time.")
+    max_pages: int = Field(default=5, ge=1, le=1000, description="At most so many pages at a time.")
     time_zone: ZoneInfo = Field(
-        ZoneInfo("UTC"), description="Zone of dates that name none, e.g. Europe/Oslo."
+        default=ZoneInfo("UTC"), description="Zone of dates that name none, e.g. Europe/Oslo."
     )
     hosts: frozenset[Host] = Field(
-        frozenset(), description="Other hosts that the link to the next page may lead to."
+        default=frozenset(), description="Other hosts that the link to the next page may lead to."
     )
 
     def poll(self, http: httpx.Client, cursor: str | None) -> Page:
