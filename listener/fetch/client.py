@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpcore
@@ -97,7 +96,6 @@ class Fetcher:
             b"User-Agent": agent.encode("ascii", "backslashreplace"),
             b"Accept-Encoding": b"gzip, deflate",  # what body.py decodes within bounds
         }
-        self.no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
             max_connections=settings.connections,
@@ -153,7 +151,6 @@ class _Client(httpx.Client):
         super().__init__(
             transport=fetcher.transport,
             headers=fetcher.headers,
-            cookies=fetcher.no_cookies,
             timeout=fetcher.settings.deadline,
             trust_env=False,
         )
@@ -191,7 +188,7 @@ class _Client(httpx.Client):
         deadline.at = time.monotonic() + self._fetcher.settings.deadline
         try:
             return self._send(request, auth, follow=follow_redirects is not False)
-        except httpx.HTTPError as error:  # httpx's own, for example a Location that is no URL
+        except (httpx.HTTPError, httpx.InvalidURL) as error:  # httpx's own, for a Location that is no URL
             raise FetchError(f"the answer can't be used: {error}", url=shown(request.url)) from error
         finally:
             deadline.at = math.inf
@@ -224,6 +221,7 @@ class _Client(httpx.Client):
         for left in range(MAX_REDIRECTS, -1, -1):
             conditional = known is not None and known.url == str(request.url) and bool(known.headers())
             if known is not None and conditional:
+                request.headers.encoding = "latin-1"  # validators may hold any byte
                 request.headers.update(known.headers())
             response = self._hop(request, auth)
             if response.next_request is None or not follow:
@@ -239,7 +237,7 @@ class _Client(httpx.Client):
                 for name in _CONDITIONAL:
                     request.headers.pop(name, None)
         self._raise_for_status(response, any_status=bool(wishes.get("listener_any_status")), follow=follow)
-        if response.is_error or request.method not in _SAFE:
+        if response.is_error or response.next_request is not None or request.method not in _SAFE:
             return response
         memory.note_move(start, moved)
         memory.note_freshness(freshness(response.headers, self._fetcher.now()))

@@ -128,7 +128,7 @@ def resolve(host: str, port: int, timeout: float) -> list[IPAddress]:
     except queue.Empty:
         raise httpcore.ConnectTimeout("name look-up") from None
     if isinstance(result, Exception):
-        raise httpcore.ConnectError(str(result)) from result
+        raise httpcore.ConnectError(result) from result  # as httpcore does: the cause is its argument
     return list(dict.fromkeys(result))
 
 

@@ -25,7 +25,7 @@ def shown(url: httpx.URL) -> str:
 
 def require_http(url: httpx.URL) -> None:
     """Raises ``FetchRefused`` unless a URL is absolute, of http or https."""
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not url.host or not 0 < (url.port or 80) < 65_536:
         raise FetchRefused(
             f"{shown(url)!r} is not an http or https address", advice="Listener fetches nothing else"
         )
@@ -74,7 +74,7 @@ class Transport(httpx.BaseTransport):
                 advice=f'If that is meant, add "{error.address}" or its network to fetch.allow_private',
             ) from error
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-            raise self._explain(error, request.url) from error
+            raise self._explain(error, request) from error
 
     def _exchange(self, request: httpx.Request) -> httpx.Response:
         url = request.url
@@ -94,6 +94,7 @@ class Transport(httpx.BaseTransport):
         )
         try:
             headers = httpx.Headers(answer.headers)
+            headers.pop("set-cookie", None)  # nobody keeps them, so nobody need parse them
             first_bytes = request.extensions.get("listener_first_bytes")
             size = headers.get("content-length", "")
             if (
@@ -118,12 +119,14 @@ class Transport(httpx.BaseTransport):
             headers.pop("content-length", None)
         return httpx.Response(answer.status, headers=headers, content=body, extensions=answer.extensions)
 
-    def _explain(self, error: Exception, url: httpx.URL) -> FetchError:
+    def _explain(self, error: Exception, request: httpx.Request) -> FetchError:
+        url = request.url
         cause = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
         advice: str | None = None
         detail = " ".join(str(cause).split())[:200]
         if isinstance(error, httpcore.TimeoutException):
-            what = f"no complete answer within {self._seconds:g} s"
+            wished = filter(None, (request.extensions.get("timeout") or {}).values())
+            what = f"no complete answer within {min([self._seconds, *wished]):g} s"
             advice = "The server is slow, overloaded or blocks us; fetch.deadline sets the time"
         elif isinstance(cause, socket.gaierror | UnicodeError):
             what = f"the name {url.host} can't be found"
