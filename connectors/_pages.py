@@ -50,7 +50,8 @@ def read(http: httpx.Client, url: str, *, if_changed: bool = False) -> Html:
         raise ParseError(f"the page is larger than {_MAX_BYTES // 1_000_000} MB", url=url)
     if not kind.startswith("text/") and "html" not in kind and "xml" not in kind:
         raise ParseError(f"the page is {kind}, not HTML", url=url)
-    return Html(str(response.url), decode(response.content, response.charset_encoding))
+    text = decode(response.content, response.charset_encoding)
+    return Html(str(response.url), text.replace("\0", ""))  # parsers end a page at NUL, or show it as U+FFFD
 
 
 def decode(content: bytes, header_charset: str | None = None) -> str:
@@ -125,10 +126,9 @@ def _check_url(url: str) -> str:
 
 
 def _check_host(host: str) -> str:
-    try:
-        return site(f"https://{host}")
-    except httpx.InvalidURL as error:
-        raise ValueError(f"needs a host name such as forum.example.com: {error}") from error
+    if not re.fullmatch(r"[\w.-]+(:\d{1,5})?", host):
+        raise ValueError("needs a host name such as forum.example.com")
+    return site(f"https://{host}")
 
 
 WebUrl = Annotated[str, AfterValidator(_check_url)]

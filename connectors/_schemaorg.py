@@ -56,8 +56,7 @@ def read(html: str, base: str) -> Found:
     reader = _Reader(base)
     parser = lxml.etree.HTMLParser(target=reader, encoding="utf-8", huge_tree=True)
     try:
-        # Fed as bytes: NUL ends a str for libxml2, and a lone surrogate can't be in a page that was decoded.
-        parser.feed(html.replace("\0", "").encode("utf-8", "replace"))
+        parser.feed(html.encode("utf-8", "replace"))
         parser.close()
     except lxml.etree.XMLSyntaxError as error:  # nothing in it that is HTML
         reader.found.broken.append(f"the page can't be read as HTML: {error}")

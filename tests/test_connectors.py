@@ -59,6 +59,25 @@ BOARD_PAGES = {
 
 ROWS = (
     Row(
+        "rss",
+        {"url": "http://SITE/feed.xml"},
+        {"/feed.xml": "feed.xml"},
+        (
+            {
+                "external_id": "letter-2",
+                "title": "Late & rude",
+                "text": "Two hours late.\nNo word.",
+                "author": ("Unni", "Unni"),
+                "published": "2026-03-02T09:00:00+00:00",
+                "url": "http://SITE/letters/2",
+                "lang": "en",
+            },
+            {"external_id": "SITE/letters/1", "text": "Fine", "author": None, "published": None},
+        ),
+        type="application/rss+xml",
+        name="a feed",
+    ),
+    Row(
         "reviews",
         {"url": "http://SITE/mug"},
         {"/mug": "shop.html"},
@@ -228,7 +247,8 @@ def test_connector_finds_what_is_there(row: Row) -> None:
             found += page.mentions
             skipped += page.skipped
             cursor, more = page.cursor, page.more
-        again = connector.poll(http, None)
+        with loopback_client() as http_anew:
+            again = connector.poll(http_anew, None)
     assert [
         {name: told(m, name, host) for name in e} for m, e in zip(found, row.expected, strict=True)
     ] == list(row.expected)
