@@ -60,7 +60,7 @@ def read(body: bytes, charset: str | None, url: str) -> Feed:
         raise ParseError("the answer is empty", url=url)
     if body[:1] in b"{[":
         return _read_json(body, url)
-    if _HTML_PAGE.match(body):
+    if _HTML_PAGE.match(body) and not _ROOT.search(body, 0, _HEAD):
         raise _is_html(body, url)
     body, cut = complete(without_dtd(body, url), url)
     feed = _read_fast(body) or _read_any(body, url)
@@ -73,6 +73,7 @@ def read(body: bytes, charset: str | None, url: str) -> Feed:
 
 _HEAD = 16_384  # bytes in which a feed's own fields are looked for
 _HTML_PAGE = re.compile(PROLOG + rb"<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_ROOT = re.compile(rb"<(?:rss|feed|rdf:RDF)[\s>]", re.I)
 _LANGUAGE = re.compile(
     rb"<(?:dc:)?language>\s*(?:<!\[CDATA\[)?\s*([A-Za-z-]+)|<[^<>]*\sxml:lang=[\"']([A-Za-z-]+)"
 )
@@ -100,20 +101,21 @@ def _is_html(body: bytes, url: str) -> ParseError:
     for link in LexborHTMLParser(body[:_HEAD].decode("utf-8", "replace")).css("link[rel~=alternate][href]"):
         kind = link.attributes.get("type") or ""
         if "rss" in kind or "atom" in kind or "feed+json" in kind:
-            advice = f"Its feed is at {urljoin(url, link.attributes['href'] or '')}"
+            advice = f"Its feed is at {join(url, link.attributes['href'] or '')}"
             break
     return ParseError("this is an HTML page, not a feed", url=url, advice=advice)
 
 
 # ---- fastfeedparser -----------------------------------------------------------------------------------------
 
-# Markup that is not escaped (it reads the text up to the first tag), and Atom 0.3's base64.
+# Markup that is not escaped (it reads the text up to the first tag), XHTML bodies, base64.
 _BEYOND_FAST = re.compile(
     rb"<(?:title|description|summary|content:encoded|content(?![^<>]*xhtml))\b[^<>]*(?<!/)>[^<]*<(?!/|!\[CDATA)"
-    rb"|mode=[\"']base64"
+    rb"|<(?:[\w-]+:)?(?:body|fullitem)[\s>]"
+    rb"|mode=[\"']base64|<(?:content|title|summary)\b[^<>]*\stype=[\"'](?!text|html|xhtml|[\w/+.-]*xml)"
 )
 _LIKE_A_DATE = re.compile(r"(?!https?:)(?=.*\d).{1,31}")  # 31: "Wed, 02 Oct 2002 13:00:00 +0000"
-_DETAILS = (b"xml:base", b"in-reply-to", b":rating>", b"uri>", b"email>")
+_DETAILS = (b"<rdf:RDF", b"xml:base", b"in-reply-to", b":rating>", b"uri>", b"email>")
 
 
 def _read_fast(body: bytes) -> Feed | None:
@@ -140,13 +142,16 @@ def _read_fast(body: bytes) -> Feed | None:
 
 
 def _from_fast(item: dict[str, Any]) -> Entry:
-    links = [li["href"] for li in item["links"] if li["rel"] in (None, "", "alternate")]
+    links = {li["href"]: li["rel"] for li in reversed(item["links"])}
+    pages = [href for href, rel in links.items() if rel in (None, "", "alternate")]
     link = item.get("link") or ""
-    content = [c["value"] or "" for c in item.get("content", []) if _is_text(c["type"])]
+    if (pages and link not in pages) or links.get(link) == "enclosure":
+        link = pages[-1] if pages else ""
+    content = [c["value"] or "" for c in item.get("content", [])]
     media = [m["description"] for m in item.get("media_content", []) if m.get("description")]
     return Entry(
-        id=item.get("id") or "" if item.get("id") != link else "",  # it repeats the link where there is none
-        link=link if link in links or not links else links[0],
+        id=(item.get("id") or "") if item.get("id") != item.get("link") else "",
+        link=link,
         title=item["title"],
         content=content[0] if content else "",
         summary=item["description"] or (media[0] if media else ""),
@@ -169,10 +174,12 @@ def _details(body: bytes) -> Iterator[dict[str, str]]:
     for item in () if root is None else root.iter("{*}item", "{*}entry"):
         detail: dict[str, str] = {"base": item.base or ""}
         for child in item.iterchildren(tag=etree.Element):
-            name = etree.QName(child).localname.rpartition(":")[2].lower()
+            name = _local(child.tag)
             if name == "author":
                 for part in child.iterchildren(tag=etree.Element):
-                    detail.setdefault("author-" + etree.QName(part).localname, part.text or "")
+                    detail.setdefault("author-" + _local(part.tag), part.text or "")
+            elif name == "guid":
+                detail.setdefault("permalink", child.get("isPermaLink") or "true")
             elif name == "in-reply-to":
                 detail.setdefault(name, child.get("href") or child.get("ref") or "")
             else:
@@ -180,11 +187,17 @@ def _details(body: bytes) -> Iterator[dict[str, str]]:
         yield detail
 
 
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2].rpartition(":")[2].lower()  # ":" is left where the prefix is not declared
+
+
 def _add(entry: Entry, detail: dict[str, str]) -> None:
     def first(*names: str) -> str:
         return next((detail[name] for name in names if detail.get(name)), "").strip()
 
     entry.base = first("base")
+    if entry.base and entry.id and first("permalink") != "false":
+        entry.id = join(entry.base, entry.id)
     entry.published = parse_time(first("pubdate", "published", "issued", "created", "date"))
     entry.updated = parse_time(first("updated", "modified", "lastbuilddate"))
     entry.author = first("author-name") or entry.author
@@ -192,6 +205,14 @@ def _add(entry: Entry, detail: dict[str, str]) -> None:
     entry.author_url = first("author-uri", "author-url")
     entry.answers = first("in-reply-to")
     entry.rating = first("rating")
+    entry.content = entry.content or first("encoded")
+
+
+def join(base: str, link: str) -> str:
+    try:
+        return urljoin(base, link)
+    except ValueError:  # "http://[", for example
+        return link
 
 
 # ---- feedparser ---------------------------------------------------------------------------------------------
@@ -221,11 +242,12 @@ def _read_any(body: bytes, url: str) -> Feed:
 
 def _from_any(item: dict[str, Any]) -> Entry:
     content = [c.get("value") or "" for c in item.get("content", []) if _is_text(c.get("type"))]
-    links = item.get("links") or [{}]
-    link = item.get("link") or links[0].get("href") or ""
+    links = [li for li in item.get("links", []) if li.get("href") and li.get("rel") != "enclosure"]
+    link = item.get("link") or ""
     if item.get("guidislink") and link == item.get("id") and "//" not in link:
-        link = ""  # a guid that only says that it is a link
-    person = item.get("author_detail") or {}
+        link = ""  # an id that is only said to be a link
+    link = link or (links[0]["href"] if links else "")
+    person = (item.get("authors") or [{}])[0] or item.get("author_detail") or {}
     reply = item.get("thr_in-reply-to") or {}
     return Entry(
         id=item.get("id") or "",

@@ -89,7 +89,10 @@ _DOCTYPE = re.compile(
 _DECLARED_ENTITY = re.compile(rb"<!ENTITY\s+([^\s%\"'<>]+)\s+(?:\"([^\"]*)\"|'([^']*)'|(?:SYSTEM|PUBLIC)\b)")
 _REFERENCE = re.compile(rb"&([^\s;&]+);")
 _CDATA = rb"<!\[CDATA\[[^\]]*+(?:\](?!\]>)[^\]]*+)*+\]\]>"
-_ODD_AMPERSAND = rb"&(?!(?:lt|gt|amp|quot|apos|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});)(?:([A-Za-z_][\w.-]{0,63});)?"
+_ODD_AMPERSAND = (
+    rb"&(?!(?:lt|gt|amp|quot|apos|#[0-9]{1,7}|#x[0-9a-fA-F]{1,6});)"
+    rb"(?:([A-Za-z_][\w.-]{0,63}|#X[0-9a-fA-F]{1,6});)?"
+)
 _ODD = re.compile(_ODD_AMPERSAND)
 _CDATA_OR_ODD = re.compile(_CDATA + rb"|" + _ODD_AMPERSAND)
 _MAX_GROWTH = 1_000_000  # bytes that all entities of a document together may add
@@ -117,6 +120,8 @@ def without_dtd(body: bytes, url: str) -> bytes:
         name = match[1]
         if name is None:  # CDATA, or "&" alone
             return b"&amp;" if match[0] == b"&" else match[0]
+        if name.startswith(b"#"):
+            return match[0].lower()
         if name in declared:
             return declared[name]
         if characters := html5.get(name.decode("ascii", "replace") + ";"):

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
-from connectors._feed import Entry, Feed, read
+from connectors._feed import Entry, Feed, join, read
 from connectors._text import NOBODY, clean, plain
 from listener.model import Author, Mention, Page, Skipped
 from listener.ports import get_if_changed
@@ -64,13 +64,13 @@ def parse(body: bytes, *, charset: str | None, url: str, platform: str) -> Page:
 
 
 def _mention(entry: Entry, feed: Feed, url: str, platform: str) -> Mention:
-    base = _join(url, entry.base or feed.link)
+    base = join(url, entry.base or feed.link)
     link = _web(base, entry.link) or (_web(base, entry.id) if "//" in entry.id else None)
     published = entry.published or entry.updated
     title = " ".join(plain(entry.title).split())
     text = (plain if entry.markup else clean)(entry.content) or plain(entry.summary)
     author = _author(entry, base, platform)
-    guid = _join(entry.base, entry.id) if entry.base else entry.id
+    guid = entry.id if entry.id != entry.link else ""  # a relative link is made absolute first
     return Mention(
         external_id=_canonical(guid or link or "") or _digest(title, text, author.name if author else ""),
         text=text,
@@ -100,20 +100,13 @@ def _host(url: str) -> str:
     return (urlsplit(url).hostname or "").removeprefix("www.")
 
 
-def _join(base: str, link: str) -> str:
-    try:
-        return urljoin(base, link)
-    except ValueError:  # "http://[", for example
-        return base
-
-
 def _web(base: str, link: str) -> str | None:
     """The link as an absolute web address, or None (nothing, javascript:, mailto:, tag:, broken)."""
     link = link.strip()
     if not link:
         return None
     if not link.startswith(("http://", "https://")):
-        link = _join(base, link)
+        link = join(base, link)
     link = re.sub(r"\s", lambda m: "%20" if m[0] == " " else "", link)
     return link if _WEB.match(link) else None
 
@@ -127,9 +120,11 @@ _URL = re.compile(r"(?:https?:)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 def _canonical(guid: str) -> str:
     """The same id for what differs only in http/https, the host's case, a default port or a trailing slash."""
     guid = guid.strip()
+    if not guid.startswith("//"):
+        guid = guid.lstrip("/")  # feedparser puts one before "t3_abc"
     if match := _URL.fullmatch(guid):
         host = match[1].lower().removesuffix(":80").removesuffix(":443")
-        guid = host + match[2].replace("&amp;", "&").rstrip("/?#")
+        guid = host + match[2].replace("&amp;", "&").replace(" ", "%20").rstrip("/?#")
     return guid if len(guid) <= _LONG else _digest(guid)
 
 
@@ -172,11 +167,12 @@ _LONGEST_NAME = 200
 
 def _author(entry: Entry, base: str, platform: str) -> Author | None:
     """Who wrote it, known by a page of their own, else by mail address (unless many share it), else by name."""
-    name, mail = clean(plain(entry.author[:_LONGEST_NAME]).replace("\n", " ")), entry.email.strip()
+    name, mail = " ".join(entry.author[:_LONGEST_NAME].split()), entry.email.strip()
     for form in _PERSONS:
         if match := form.fullmatch(name):
             name, mail = match["name"].strip(" \"'"), mail or match["mail"]
             break
+    name = " ".join(plain(name).split())
     url = _web(base, entry.author_url)
     if name.casefold() in NOBODY:
         name = ""
