@@ -151,6 +151,15 @@ def test_validators_belong_to_the_address_that_gave_them(site: Site, polite: Lab
     ]
 
 
+def test_validators_do_not_follow_a_redirect(site: Site, polite: Lab) -> None:
+    site.routes |= {"/feed": ok(ETag='"1"'), "/b": ok(b"b")}
+    polite.get_if_changed(f"{site.url}/feed")
+    site.routes["/feed"] = to("/b")
+    assert polite.get_if_changed(f"{site.url}/feed").text == "b"
+    sent = [(r.path, r.headers.get("if-none-match")) for r in site.requests]
+    assert sent == [("/feed", None), ("/feed", '"1"'), ("/b", None)]
+
+
 def test_a_304_that_nobody_asked_for_is_an_error_and_no_good_news(site: Site, polite: Lab) -> None:
     site.routes["/feed"] = (304, {}, b"")
     with pytest.raises(FetchError, match="304"):
@@ -231,6 +240,22 @@ def test_only_the_permanent_head_of_a_chain_is_adopted(site: Site, polite: Lab) 
         polite.get(f"{site.url}/old")
     assert polite.memory.moved == f"{site.url}/b"
     assert site.paths()[-3:] == ["/b", "/c", "/d"]
+
+
+def test_an_adopted_address_may_move_on(site: Site, polite: Lab) -> None:
+    site.routes |= {"/old": to("/new", 301), "/new": ok(), "/newer": ok()}
+    for _ in range(4):
+        polite.get(f"{site.url}/old")
+    site.routes["/new"] = to("/newer", 301)
+    for _ in range(3):
+        polite.get(f"{site.url}/old")
+    assert site.paths()[-6:] == ["/new", "/newer"] * 3
+    polite.get(f"{site.url}/old")
+    assert site.paths()[-2:] == ["/newer", "/newer"]
+    assert polite.memory.moved == f"{site.url}/newer"
+    site.routes |= {"/new": ok(b"back"), "/newer": to("/new", 301)}  # and in a circle
+    for _ in range(5):
+        assert polite.get(f"{site.url}/old").text == "back"
 
 
 def test_an_adopted_address_that_fails_sends_us_back_to_the_old_one(site: Site, polite: Lab) -> None:

@@ -188,6 +188,7 @@ def test_answers_that_can_not_be_used(site: Site, careful: Lab, route: Any, word
     with pytest.raises(FetchError, match=words) as caught:
         careful.get(site.url)
     assert site.url in str(caught.value)
+    assert len(site.requests) == 1  # nothing is tried again at once
     site.routes["/"] = (200, {}, b"hello")
     assert careful.get(site.url).text == "hello"  # the connection that was left is not used again
 

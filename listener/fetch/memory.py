@@ -11,6 +11,7 @@ from typing import TypeVar
 import httpx
 
 ADOPT_AFTER = 3  # polls in a row that a permanent redirect must be seen before it is believed
+_MAX_CHAIN = 5
 _MAX_URLS = 50  # of each kind; the newest stay
 _MAX_VALIDATOR = 1_000  # bytes; a longer one is not worth sending with each request
 
@@ -96,8 +97,13 @@ class SourceMemory:
 
     def adopted(self, asked: str) -> str | None:
         """The URL to fetch in place of ``asked``, once its permanent redirect has been seen often enough."""
-        move = self.moves.get(asked)
-        return move.target if move and move.seen >= ADOPT_AFTER else None
+        url = asked
+        for _ in range(_MAX_CHAIN):  # what it moved to may have moved on, even in a circle
+            move = self.moves.get(url)
+            if move is None or move.seen < ADOPT_AFTER:
+                return None if url == asked else url
+            url = move.target
+        return None
 
     def note_move(self, asked: str, target: str | None) -> None:
         """A fetch of ``asked`` was answered in the end; ``target`` is where it has moved for good, None when
