@@ -1,16 +1,18 @@
-"""Running the three jobs: on a thread pool that is kept full of due sources, and once for each from cron."""
+"""Running the three jobs: without end, on a thread pool that is kept full of due sources, or once for cron."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import queue
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from listener.errors import Refused, StorageError
 from listener.service import deliver as deliver_job
@@ -20,8 +22,17 @@ from listener.service.core import Core, Now
 from listener.service.poll import Report
 from listener.storage import household
 
+if TYPE_CHECKING:
+    from listener.app import App
+    from listener.web.server import WebServer
+
 log = logging.getLogger("listener")
 
+LEASED_AHEAD = (
+    200  # sources at a time from cron: few transactions, and each is polled long before its lease ends
+)
+GRACE_S = 8.0  # container engines kill 10 s after they asked
+COMPLAIN_EVERY_S = 60.0
 NOTE_EVERY = timedelta(seconds=10)  # health looks at minutes; noting each run would write to the disk all day
 
 
@@ -35,22 +46,19 @@ class Jobs:
         self.token = secrets.token_hex(8)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="poll")
         self._polls: set[Future[Report]] = set()
+        self._finished: queue.SimpleQueue[Future[Report]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._noted: dict[str, datetime] = {}
+        self._stopping = threading.Event()
+        self._busy = 0  # jobs under way
+        self._idle = threading.Condition()
 
     def poll_due(self) -> int:
-        """Start polling what is due, as far as threads are free; how many were started. Does not wait."""
+        """Start polling what is due, as far as threads are free; how many were started. Does not wait for them."""
         with self._noting("poll"), self._lock:
-            self._polls = {f for f in self._polls if not f.done()}
-            free = self.workers - len(self._polls)
-            if free <= 0:
-                return 0
-            leased = poll_job.lease_due(self.core, self.now(), self.token, limit=free)
-            for source in leased:
-                future = self._pool.submit(poll_job.poll, self.core, source, self.now)
-                future.add_done_callback(_log_failure)
-                self._polls.add(future)
-            return len(leased)
+            while not self._finished.empty():
+                self._collect()
+            return self._start(self.workers - len(self._polls), self.now())
 
     def poll_all_due(self, done: Callable[[Report], None] = lambda _report: None) -> int:
         """Poll everything that is due now and wait for it; how many sources. ``done`` is told of each.
@@ -58,23 +66,39 @@ class Jobs:
         Raises ``StorageError`` when the database can't be used.
         """
         started = self.now()
-        running: set[Future[Report]] = set()
         count, more = 0, True
-        with self._noting("poll"):
-            while running or more:
-                if more and len(running) <= self.workers:
-                    # Twice as many as there are threads, so that none is idle while the next are leased.
-                    room = 2 * self.workers - len(running)
-                    leased = poll_job.lease_due(self.core, started, self.token, limit=room)
-                    more = len(leased) == room
-                    count += len(leased)
-                    running |= {
-                        self._pool.submit(poll_job.poll, self.core, source, self.now) for source in leased
-                    }
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    done(future.result())
+        with self._noting("poll"), self._lock:
+            while more or self._polls:
+                if more and len(self._polls) <= self.workers:
+                    leased = self._start(LEASED_AHEAD, started)
+                    more = leased == LEASED_AHEAD
+                    count += leased
+                for report in self._collect() if self._polls else ():
+                    done(report)
         return count
+
+    def _start(self, limit: int, now: datetime) -> int:
+        """Lease up to ``limit`` due sources and give them to the pool."""
+        if limit <= 0 or self._stopping.is_set():
+            return 0
+        leased = poll_job.lease_due(self.core, now, self.token, limit=limit)
+        for source in leased:
+            future = self._pool.submit(poll_job.poll, self.core, source, self.now)
+            self._polls.add(future)
+            future.add_done_callback(self._finished.put)
+        return len(leased)
+
+    def _collect(self) -> list[Report]:
+        """Wait until a poll has finished, and take in all that have."""
+        finished = [self._finished.get()]
+        while not self._finished.empty():
+            finished.append(self._finished.get())
+        self._polls.difference_update(finished)
+        reports = [future.result() for future in finished if not future.cancelled()]
+        unchanged = [report.unchanged for report in reports if report.unchanged is not None]
+        if unchanged:
+            poll_job.save_unchanged(self.core, unchanged)
+        return reports
 
     def tick(self) -> int:
         with self._noting("tick"):
@@ -82,48 +106,104 @@ class Jobs:
 
     def deliver(self) -> deliver_job.Sent:
         with self._noting("deliver"):
-            return deliver_job.deliver(self.core, self.now)
+            return deliver_job.deliver(self.core, self.now, stopped=self._stopping.is_set)
 
     def stop(self, grace: float) -> bool:
-        """Start nothing more, wait ``grace`` seconds for polls under way, give the others back.
+        """Start nothing more, wait ``grace`` seconds for what is under way, give the others back.
 
-        False when some are still under way: each of their pages is a transaction, so ending the process does no
-        harm, and their lease is given back too.
+        False when something is still under way: each page and each message is a transaction, so ending the
+        process does no harm, and the polls' leases are given back too.
         """
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        end = time.monotonic() + grace
+        self._stopping.set()
         with self._lock:
-            _, unfinished = wait(self._polls, timeout=grace)
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            # wait() would wait for cancelled ones, which no thread will ever look at.
+            _, unfinished = wait({f for f in self._polls if not f.cancelled()}, timeout=grace)
+            if not self._finished.empty():
+                self._collect()
+        with self._idle:
+            idle = self._idle.wait_for(lambda: not self._busy, timeout=max(0.0, end - time.monotonic()))
         poll_job.give_back(self.core, self.token)
-        return not unfinished
+        return idle and not unfinished
 
     @contextlib.contextmanager
     def _noting(self, name: str) -> Iterator[None]:
         """Write down that the job ran, for whoever watches over it."""
         start = time.monotonic()
-        yield
-        now = self.now()
-        noted = self._noted.get(name)
-        if noted is None or now - noted >= NOTE_EVERY:
-            with self.core.db.write() as connection:
-                household.note_job(connection, name, now, time.monotonic() - start)
-            self._noted[name] = now
+        with self._idle:
+            self._busy += 1
+        try:
+            yield
+            now = self.now()
+            noted = self._noted.get(name)
+            if noted is None or now - noted >= NOTE_EVERY:
+                with self.core.db.write() as connection:
+                    household.note_job(connection, name, now, time.monotonic() - start)
+                self._noted[name] = now
+        finally:
+            with self._idle:
+                self._busy -= 1
+                self._idle.notify_all()
 
 
-def _log_failure(future: Future[Report]) -> None:
-    if not future.cancelled() and (error := future.exception()) is not None:
-        log.error("a poll failed: %s", error, exc_info=None if isinstance(error, StorageError) else error)
+class Patient:
+    """A job that outlives a database which can't be used: it says so once a minute, and goes on when it can."""
+
+    def __init__(self, job: Callable[[], object]) -> None:
+        self.job = job
+        self._told = -COMPLAIN_EVERY_S
+
+    def __call__(self) -> None:
+        try:
+            self.job()
+        except StorageError as error:
+            if time.monotonic() - self._told >= COMPLAIN_EVERY_S:
+                self._told = time.monotonic()
+                name = getattr(self.job, "__name__", "a job")
+                log.error("%s waits: %s", name, error)  # noqa: TRY400 - the operator's to mend: no traceback
+
+
+def serve(app: App, stop: threading.Event, *, web: WebServer | None = None, grace: float = GRACE_S) -> bool:
+    """Run the three jobs until ``stop`` is set, then stop them and ``web`` (started by the caller).
+
+    False when something was still under way after ``grace`` seconds: the process may then end as it stands.
+    """
+    from listener import scheduler  # 40 ms that cron's call can do without
+
+    jobs = Jobs(app.core, app.now, workers=app.config.run.poll_workers)
+    clock = scheduler.start(jobs)
+    try:
+        stop.wait()
+    finally:
+        clock.shutdown(wait=False)
+        closing = threading.Thread(target=web.stop, name="web stop", daemon=True) if web else None
+        if closing:
+            closing.start()
+        done = jobs.stop(grace)
+        if closing:
+            closing.join(grace)
+    return done
 
 
 @contextlib.contextmanager
-def only_one(database: str) -> Iterator[None]:
-    """Hold the lock that keeps calls from cron from piling up. Raises ``Refused`` when another one runs.
+def only_one(database: Path) -> Iterator[None]:
+    """Hold the lock that keeps calls from cron from piling up. Raises ``Refused`` when another one runs,
+    ``StorageError`` when the lock can't be made.
 
     The lock is the operating system's, on a file beside the database: it goes with the process, however it ends.
     A database server needs none: leases already keep two processes apart.
     """
     import fcntl
 
-    with Path(f"{database}.poll.lock").open("w") as file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(f"{database}.poll.lock").open("w"))
+        except OSError as error:
+            raise StorageError(
+                f"database {database}: no lock file can be written beside it ({error.strerror}); give the user "
+                "that runs Listener write access to the folder"
+            ) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import ClassVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from listener.cases.events import (
     Alarmed,
@@ -55,6 +56,9 @@ class Clock:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """What the events amount to."""
+
+    # Its JSON form is worked out at the first use: most runs from cron find nothing new and touch no case.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(defer_build=True)
 
     state: State
     cycle: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import tomllib
 from collections.abc import Callable, Iterable
@@ -85,6 +86,7 @@ def _build_all(
     built: dict[str, list[BaseModel | None]] = {}
     for section, key, ours, find in kinds:
         built[section] = []
+        find = functools.cache(find)  # sources are many, kinds are few
         for path, table in _tables(data, section):
             kind, options = table.get(key), table.get("options", {})
             if not isinstance(kind, str) or not isinstance(options, dict):

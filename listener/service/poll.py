@@ -39,7 +39,15 @@ class Report:
     cases: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     error: str | None = None
-    unchanged: bool = False
+    unchanged: Unchanged | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A poll that found nothing new. There is no page to store, so many of these share one transaction."""
+
+    leased: LeasedSource
+    row: dict[str, Any]
 
 
 def lease_due(core: Core, now: datetime, token: str, *, limit: int) -> list[LeasedSource]:
@@ -55,7 +63,10 @@ def give_back(core: Core, token: str) -> None:
 
 
 def poll(core: Core, leased: LeasedSource, now: Now) -> Report:
-    """Poll one leased source. What fails is written on the source, which backs off; only a broken database raises."""
+    """Poll one leased source. What fails is written on the source, which backs off; only a broken database raises.
+
+    A report with ``unchanged`` is not written down yet: hand some together to ``save_unchanged``.
+    """
     source = core.sources[leased.name]
     report = Report(source.name)
     memory = core.memory(leased.http_memory)
@@ -78,8 +89,7 @@ def poll(core: Core, leased: LeasedSource, now: Now) -> Report:
             if last:
                 break
     except NotModified:
-        report.unchanged = True
-        _save(core, leased, _success(source, leased, memory, wish, now()))
+        report.unchanged = Unchanged(leased, _success(source, leased, memory, wish, now()))
     except SourceGone as error:
         _fail(core, source, leased, report, str(error), now(), state="stopped")
     except RetryLater as error:
@@ -101,6 +111,12 @@ def poll(core: Core, leased: LeasedSource, now: Now) -> Report:
         message = f"a bug stopped it: {type(error).__name__}: {error} ({place.name}, line {place.lineno})"
         _fail(core, source, leased, report, message, now(), state="parked")
     return report
+
+
+def save_unchanged(core: Core, found: Sequence[Unchanged]) -> None:
+    """Write down polls that found nothing new, in one transaction (a tenth of the time of one each)."""
+    with core.db.write() as connection:
+        source_rows.save_unchanged(connection, [(u.leased, u.row) for u in found])
 
 
 # ---- the outcome on the source ------------------------------------------------------------------------------

@@ -167,6 +167,25 @@ def count_open(connection: Connection) -> dict[str, int]:
     return {r.state: r.n for r in connection.execute(query)}
 
 
+def count_late(connection: Connection, now: datetime) -> int:
+    """How many open cases have a clock that is past due."""
+    query = select(func.count()).select_from(cases).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
+    return int(connection.execute(query).scalar_one())
+
+
+def count_alarms(connection: Connection, since: datetime) -> dict[str, int]:
+    """How many alarms of each kind were sent since then."""
+    kind = events.c.body["step_kind"].as_string()
+    query = (
+        select(kind.label("step_kind"), func.count().label("n"))
+        .where(
+            events.c.at >= since, events.c.kind == "alarmed", events.c.body["skipped"].as_boolean().is_(False)
+        )
+        .group_by(kind)
+    )
+    return {r.step_kind: r.n for r in connection.execute(query)}
+
+
 def open_ids(connection: Connection) -> list[int]:
     """Of all open cases, the oldest first."""
     query = select(cases.c.id).where(cases.c.closed_at.is_(None)).order_by(cases.c.id)

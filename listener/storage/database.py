@@ -85,6 +85,21 @@ class Database:
                 return None
             return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
+    @property
+    def file(self) -> Path | None:
+        """The database's file; None for a server."""
+        if self.engine.dialect.name != "sqlite" or not self.url.database:
+            return None
+        return Path(self.url.database)
+
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong in the file, at most 100 lines; nothing when it is sound, or on a server."""
+        if self.engine.dialect.name != "sqlite":
+            return []
+        with self.read() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
+        return [str(line) for line in found if line != "ok"]
+
     def backup(self, target: Path) -> None:
         """Copy an SQLite database, while it is in use, to the new file ``target``."""
         if self.engine.dialect.name != "sqlite":

@@ -44,6 +44,10 @@ def session(connection: Connection, id_hash: str) -> Row[Any] | None:
     return connection.execute(select(web_sessions).where(web_sessions.c.id_hash == id_hash)).one_or_none()
 
 
+def set_session_person(connection: Connection, id_hash: str, person: str) -> None:
+    connection.execute(update(web_sessions).where(web_sessions.c.id_hash == id_hash).values(person=person))
+
+
 def touch_session(connection: Connection, id_hash: str, now: datetime) -> None:
     connection.execute(update(web_sessions).where(web_sessions.c.id_hash == id_hash).values(last_used_at=now))
 
@@ -58,3 +62,7 @@ def end_old_sessions(connection: Connection, *, created_before: datetime, used_b
             (web_sessions.c.created_at < created_before) | (web_sessions.c.last_used_at < used_before)
         )
     )
+
+
+def end_all_sessions(connection: Connection) -> None:
+    connection.execute(delete(web_sessions))

@@ -84,6 +84,21 @@ def page(
     return connection.execute(query).all()
 
 
+def recent_lags(connection: Connection, since: datetime, *, limit: int) -> Sequence[Row[Any]]:
+    """(source, published_at, seen_at) of the newest mentions seen since then; not those of a source's first poll."""
+    return connection.execute(
+        select(sources.c.name.label("source"), mentions.c.published_at, mentions.c.seen_at)
+        .join(sources, sources.c.id == mentions.c.source_id)
+        .where(
+            mentions.c.seen_at >= since,
+            mentions.c.seen_at > sources.c.first_poll_done_at,
+            mentions.c.published_at.is_not(None),
+        )
+        .order_by(mentions.c.seen_at.desc())
+        .limit(limit)
+    ).all()
+
+
 def add_label(
     connection: Connection, mention_ids: Iterable[int], label: str, why: str, actor: str, now: datetime
 ) -> None:

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from listener.storage.tables import hosts, sources
 from listener.storage.upsert import upsert
@@ -41,14 +53,17 @@ class LeasedSource:
 
 
 def sync(connection: Connection, specs: Sequence[SourceSpec], now: datetime) -> None:
-    """Make the rows follow the configuration. What is no longer configured is kept, as ``removed``."""
+    """Make the rows follow the configuration. What is no longer configured is kept, as ``removed``.
+
+    ``off`` is what the configuration pauses; ``paused``, what a person paused, stays so until a person says so.
+    """
     known = {row.name: row for row in connection.execute(select(sources)).all()}
     fresh = [
         {
             "name": s.name,
             "connector": s.connector,
             "options_hash": s.options_hash,
-            "state": "paused" if s.paused else "active",
+            "state": "off" if s.paused else "active",
             "next_poll_at": now,
         }
         for s in specs
@@ -65,7 +80,6 @@ def sync(connection: Connection, specs: Sequence[SourceSpec], now: datetime) -> 
             changes = {
                 "connector": spec.connector,
                 "options_hash": spec.options_hash,
-                "state": "active",
                 "cursor": None,
                 "http_memory": None,
                 "first_poll_done_at": None,
@@ -73,10 +87,10 @@ def sync(connection: Connection, specs: Sequence[SourceSpec], now: datetime) -> 
                 "failures": 0,
                 "error": None,
             }
-        state = changes.get("state", row.state)
+        state = row.state
         if spec.paused:
-            state = "paused"
-        elif row.state == "removed" or (row.state == "paused" and not spec.paused):
+            state = "off"
+        elif row.state in ("removed", "off") or (changes and row.state in ("stopped", "parked")):
             state = "active"
         if state != row.state or changes:
             connection.execute(
@@ -95,7 +109,7 @@ def in_step(connection: Connection, specs: Sequence[SourceSpec]) -> bool:
         (row := known.get(s.name)) is not None
         and row.options_hash == s.options_hash
         and row.connector == s.connector
-        and (row.state == "paused") == s.paused
+        and (row.state == "off") == s.paused
         for s in specs
     )
 
@@ -146,6 +160,27 @@ def save_poll(
     return result.rowcount == 1
 
 
+def save_unchanged(connection: Connection, outcomes: Sequence[tuple[LeasedSource, dict[str, Any]]]) -> None:
+    """Write the outcomes of polls that found nothing new; those whose lease has gone are left out.
+
+    The rows have the same columns, apart from ``first_poll_done_at``, which only a first poll sets.
+    """
+    for first in (True, False):
+        rows = [
+            {"b_id": leased.id, "b_token": leased.token, **row}
+            for leased, row in outcomes
+            if ("first_poll_done_at" in row) is first
+        ]
+        if rows:
+            columns = {name: bindparam(name) for name in rows[0] if not name.startswith("b_")}
+            connection.execute(
+                update(sources)
+                .where(sources.c.id == bindparam("b_id"), sources.c.lease_token == bindparam("b_token"))
+                .values(**columns),
+                rows,
+            )
+
+
 def release_all(connection: Connection, token: str) -> None:
     """Give back what this process had leased and did not poll (a clean stop)."""
     connection.execute(
@@ -160,6 +195,20 @@ def set_state(connection: Connection, name: str, state: str, now: datetime) -> b
         values |= {"next_poll_at": now, "failures": 0, "error": None, "error_at": None}
     result = connection.execute(update(sources).where(sources.c.name == name).values(**values))
     return result.rowcount == 1
+
+
+def make_due(connection: Connection, name: str, now: datetime) -> None:
+    """Let an active source be polled at the next chance."""
+    connection.execute(
+        update(sources).where(sources.c.name == name, sources.c.state == _ACTIVE).values(next_poll_at=now)
+    )
+
+
+def get(connection: Connection, name: str) -> Row[Any] | None:
+    """A configured source."""
+    return connection.execute(
+        select(sources).where(sources.c.name == name, sources.c.state != "removed")
+    ).one_or_none()
 
 
 def all_sources(connection: Connection) -> Sequence[Row[Any]]:
