@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -60,13 +60,14 @@ class Host:
         self.why = ""  # robots.txt could not be read
 
     def adopt(self, state: HostState) -> None:
-        self.state = state
-        self.rules, self.crawl_delay = None, 0.0
+        rules, delay = None, 0.0
         if state.robots:
             from protego import Protego  # late: most commands never fetch
 
-            self.rules = Protego.parse(_for_us(state.robots))
-            self.crawl_delay = min(self.rules.crawl_delay(AGENT) or 0.0, MAX_CRAWL_DELAY)
+            rules = Protego.parse(_for_us(state.robots))
+            delay = min(rules.crawl_delay(AGENT) or 0.0, MAX_CRAWL_DELAY)
+        self.rules, self.crawl_delay = rules, delay
+        self.state = state  # last: threads that see it current take the rules without the lock
 
 
 def _for_us(robots: str) -> str:
@@ -170,7 +171,7 @@ class Hosts:
 
     def _read_robots(self, host: Host, origin: str, read: ReadRobots) -> None:
         """Read robots.txt anew, unless another process has. The caller holds ``host.lock``."""
-        state = self._load(origin) or host.state or HostState()
+        state = replace(self._load(origin) or host.state or HostState())
         if not self._robots_current(state):
             try:
                 state.robots = read(f"{origin}/robots.txt")
