@@ -7,7 +7,7 @@ import logging
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from listener.running import Jobs
+from listener.running import Jobs, Patient
 
 SECONDS = 1.0  # between two runs of a job; a run that takes longer is followed by the next, never doubled
 
@@ -22,6 +22,6 @@ def start(jobs: Jobs) -> BackgroundScheduler:
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     for job in (jobs.poll_due, jobs.tick, jobs.deliver):
-        scheduler.add_job(job, "interval", seconds=SECONDS, id=job.__name__)
+        scheduler.add_job(Patient(job), "interval", seconds=SECONDS, id=job.__name__)
     scheduler.start()
     return scheduler

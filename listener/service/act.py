@@ -8,12 +8,12 @@ from datetime import datetime
 from listener import cases
 from listener.cases import Case, Event
 from listener.clock import Policy, duration_text
-from listener.errors import UsageError
+from listener.errors import Refused, UsageError
 from listener.model import ClockName, NoticeKind
 from listener.service.core import Core, Tell, load, record
+from listener.storage import Connection, outbox
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows
-from listener.storage import outbox
 from listener.storage import sources as source_rows
 
 OUTCOMES = ("refunded", "replaced", "repaired", "explained", "apologised", "other")
@@ -141,10 +141,30 @@ def edit_customer(core: Core, customer_id: int, **values: object) -> None:
 
 
 def set_source_state(core: Core, name: str, state: str, now: datetime) -> None:
-    """``paused``, or ``active`` (which polls it at once and forgets its errors)."""
+    """``paused``, or ``active`` (which polls it at once and forgets its errors).
+
+    Raises ``UsageError`` when there is no such source, ``Refused`` when the configuration pauses it.
+    """
     with core.db.write() as connection:
-        if not source_rows.set_state(connection, name, state, now):
-            raise UsageError(f"There is no source {name!r}.")
+        if _source_state(connection, name) == "off":
+            raise Refused(f"The configuration pauses {name}: take `paused = true` away there.")
+        source_rows.set_state(connection, name, state, now)
+
+
+def poll_soon(core: Core, name: str, now: datetime) -> None:
+    """Let an active source be polled at the next chance. Errors as in ``set_source_state``."""
+    with core.db.write() as connection:
+        state = _source_state(connection, name)
+        if state != "active":
+            raise Refused(f"Source {name} is {state}: resume it, which polls it too.")
+        source_rows.make_due(connection, name, now)
+
+
+def _source_state(connection: Connection, name: str) -> str:
+    row = source_rows.get(connection, name)
+    if row is None:
+        raise UsageError(f"There is no source {name!r}.")
+    return str(row.state)
 
 
 def retry_parked(core: Core, now: datetime) -> int:

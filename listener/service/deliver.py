@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row
-
 from listener.errors import DeliveryError, StorageError
 from listener.model import Delivery, Notice, NoticeKind, Person
 from listener.service.core import Core, Now, Tell, log, queue
 from listener.service.read import case_view
-from listener.storage import outbox
+from listener.storage import Row, outbox
 
 LEASE = timedelta(minutes=5)  # longer than any responder may take for a batch; see BATCH
 BATCH = 10
@@ -45,28 +43,36 @@ class Sent:
     failed: int
 
 
-def deliver(core: Core, now: Now) -> Sent:
-    """Send all that is due. Responders are served side by side, so that a slow one holds up no other."""
+def deliver(core: Core, now: Now, *, stopped: Callable[[], bool] = lambda: False) -> Sent:
+    """Send all that is due. Responders are served side by side, so that a slow one holds up no other.
+
+    ``stopped`` is asked before each message: once it says so, nothing more is sent and all else is given back.
+    """
     names = list(core.responders)
     if len(names) == 1:
-        return _serve(core, names[0], now)
+        return _serve(core, names[0], now, stopped)
     with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="deliver") as pool:
-        done = list(pool.map(lambda name: _serve(core, name, now), names))
+        done = list(pool.map(lambda name: _serve(core, name, now, stopped), names))
     return Sent(sum(d.accepted for d in done), sum(d.failed for d in done))
 
 
-def _serve(core: Core, responder: str, now: Now) -> Sent:
+def _serve(core: Core, responder: str, now: Now, stopped: Callable[[], bool]) -> Sent:
     accepted = 0
-    while True:
+    while not stopped():
         token = secrets.token_hex(8)
         with core.db.write() as connection:
             rows = outbox.lease_due(connection, responder, now(), LEASE, token, limit=BATCH)
         if not rows:
             return Sent(accepted, 0)
         for row in rows:
+            if stopped():
+                with core.db.write() as connection:
+                    outbox.give_back(connection, token)
+                break
             if not _send(core, row, token, now):
                 return Sent(accepted, 1)
             accepted += 1
+    return Sent(accepted, 0)
 
 
 def _send(core: Core, row: Row[Any], token: str, now: Now) -> bool:
