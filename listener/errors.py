@@ -9,6 +9,7 @@
     │   ├── NotModified          nothing new since the last poll: a good outcome
     │   ├── FetchError           the request failed: down, slow, too large, status
     │   │   ├── RetryLater       429/503 or robots.txt unreachable: wait so long
+    │   │   │   └── NotOurTurn   our own pace at that host: other sources are first
     │   │   ├── SourceGone       410: the source stops and says so
     │   │   └── FetchRefused     we must not fetch it: private address, scheme, robots.txt
     │   └── ParseError           the answer is not what this connector reads
@@ -79,13 +80,27 @@ class FetchError(SourceError):
 
 
 class RetryLater(FetchError):
-    """The host asked to be left alone for ``seconds`` (Retry-After, a rate limit, robots.txt unreachable)."""
+    """The host is to be left alone for ``seconds``.
+
+    ``asked``: it said so itself (Retry-After, a rate limit) and is well; False: its robots.txt can't be read.
+    """
 
     def __init__(
-        self, message: str, *, seconds: float, url: str | None = None, status: int | None = None
+        self,
+        message: str,
+        *,
+        seconds: float,
+        url: str | None = None,
+        status: int | None = None,
+        asked: bool = True,
     ) -> None:
         self.seconds = seconds
+        self.asked = asked
         super().__init__(message, url=url, status=status)
+
+
+class NotOurTurn(RetryLater):
+    """Our own manners: requests of other sources are first at this host."""
 
 
 class SourceGone(FetchError):

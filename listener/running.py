@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("listener")
 
-LEASED_AHEAD = (
-    200  # sources at a time from cron: few transactions, and each is polled long before its lease ends
-)
+LEASED_AHEAD = 200  # sources at a time from cron: few transactions, and each long before its lease ends
+TURNS_S = 45.0
 GRACE_S = 8.0  # container engines kill 10 s after they asked
 COMPLAIN_EVERY_S = 60.0
 NOTE_EVERY = timedelta(seconds=10)  # health looks at minutes; noting each run would write to the disk all day
@@ -63,18 +62,25 @@ class Jobs:
     def poll_all_due(self, done: Callable[[Report], None] = lambda _report: None) -> int:
         """Poll everything that is due now and wait for it; how many sources. ``done`` is told of each.
 
-        Raises ``StorageError`` when the database can't be used.
+        Sources that must wait for their turn at a host are tried again for up to 45 s: the next call may be a
+        minute away. Raises ``StorageError`` when the database can't be used.
         """
-        started = self.now()
-        count, more = 0, True
+        count, more, waiting = 0, True, False
+        started, end = self.now(), time.monotonic() + TURNS_S
         with self._noting("poll"), self._lock:
             while more or self._polls:
                 if more and len(self._polls) <= self.workers:
                     leased = self._start(LEASED_AHEAD, started)
                     more = leased == LEASED_AHEAD
-                    count += leased
                 for report in self._collect() if self._polls else ():
-                    done(report)
+                    if report.waits_for_turn and time.monotonic() < end:
+                        waiting = True
+                    else:
+                        count += 1
+                        done(report)
+                if waiting and not more and not self._polls:
+                    self._stopping.wait(1.0)
+                    more, waiting, started = True, False, self.now()
         return count
 
     def _start(self, limit: int, now: datetime) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from listener.errors import FetchError, FetchRefused, RetryLater
+from listener.errors import FetchError, FetchRefused, NotOurTurn, RetryLater
 
 if TYPE_CHECKING:
     from protego import Protego
@@ -147,7 +147,7 @@ class Hosts:
         host = self._host(origin)
         if not self._robots_current(host.state):
             if not host.lock.acquire(timeout=max(patience, 0)):
-                raise RetryLater(f"{origin}/robots.txt is slow", seconds=PATIENCE, url=url)
+                raise NotOurTurn(f"{origin}/robots.txt is slow", seconds=PATIENCE, url=url)
             try:
                 if not self._robots_current(host.state):
                     self._read_robots(host, origin, read)
@@ -158,7 +158,7 @@ class Hosts:
             until = state.robots_until if state else None
             wait = (until - self._now()).total_seconds() if until else ROBOTS_RETRY.total_seconds()
             why = host.why or f"{origin}/robots.txt can't be read, so we must not fetch"
-            raise RetryLater(why, seconds=max(wait, 1.0), url=url)
+            raise RetryLater(why, seconds=max(wait, 1.0), url=url, asked=False)
         if host.rules is not None and not host.rules.can_fetch(url, AGENT):
             raise FetchRefused(
                 f"{origin}/robots.txt forbids this address to robots",
@@ -200,7 +200,7 @@ class Hosts:
             moment = time.monotonic()
             wait = max(host.next_start - moment, 0.0)
             if wait > min(patience, remaining()):
-                raise RetryLater(
+                raise NotOurTurn(
                     f"{origin} gets a request each {pace:g} s; others are first", seconds=wait, url=url
                 )
             host.next_start = moment + wait + pace
@@ -208,7 +208,7 @@ class Hosts:
             time.sleep(wait)
         with host.free:
             if not host.free.wait_for(lambda: host.running < self._concurrency, max(remaining(), 0.0)):
-                raise RetryLater(
+                raise NotOurTurn(
                     f"{origin} is still busy with {self._concurrency} other requests",
                     seconds=PATIENCE,
                     url=url,

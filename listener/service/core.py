@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import httpx
-from sqlalchemy import Connection, Row
 
 from listener import cases
 from listener.cases import CASE, EVENT, Case, Event
@@ -18,10 +17,10 @@ from listener.errors import UsageError
 from listener.matching import Matcher
 from listener.model import ClockName, NoticeKind, Person, Verdict
 from listener.ports import Connector, Responder
+from listener.storage import Connection, Row, outbox
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows
 from listener.storage import mentions as mention_rows
-from listener.storage import outbox
 from listener.storage.database import Database
 
 log = logging.getLogger("listener")

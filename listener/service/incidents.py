@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row
-
 from listener import cases
 from listener.cases import EVENT, Case
 from listener.clock import Policy, starts_at
@@ -24,6 +22,7 @@ from listener.service.core import (
     record,
     verdict_columns,
 )
+from listener.storage import Connection, Row
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows
 from listener.storage import mentions as mention_rows

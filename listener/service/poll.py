@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
-from listener.errors import NotModified, RetryLater, SourceError, SourceGone, StorageError
+from listener.errors import NotModified, NotOurTurn, RetryLater, SourceError, SourceGone, StorageError
 from listener.model import Author, Mention, Page, Skipped
 from listener.service.core import Core, Now, Source, Tell, log, queue, verdict_columns
 from listener.service.incidents import Heard, edited, settle
+from listener.storage import Connection
 from listener.storage import customers as customer_rows
 from listener.storage import mentions as mention_rows
 from listener.storage import sources as source_rows
@@ -39,6 +38,7 @@ class Report:
     cases: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     error: str | None = None
+    waits_for_turn: bool = False  # other sources are first at its host
     unchanged: Unchanged | None = None
 
 
@@ -93,14 +93,15 @@ def poll(core: Core, leased: LeasedSource, now: Now) -> Report:
     except SourceGone as error:
         _fail(core, source, leased, report, str(error), now(), state="stopped")
     except RetryLater as error:
-        # Being asked to wait is not a failure of the source; but never sooner than its own rhythm.
         report.error = str(error)
-        after = max(timedelta(seconds=error.seconds), source.every)
-        _save(
-            core,
-            leased,
-            _released(now() + min(after, MAX_FLOOR)) | {"error": report.error, "error_at": now()},
-        )
+        row = _released(now() + timedelta(seconds=error.seconds))
+        if isinstance(error, NotOurTurn):
+            report.waits_for_turn = True
+        else:
+            row |= {"error": report.error, "error_at": now()}
+        if not error.asked:
+            row["failures"] = leased.failures + 1
+        _save(core, leased, row)
     except SourceError as error:
         _fail(core, source, leased, report, str(error), now())
     except StorageError:

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row
-
 from listener.cases import CASE, EVENT, Case, Event
 from listener.errors import UsageError
 from listener.model import CaseView, ClockView, CustomerView, MentionView, Why
 from listener.service.core import Core
 from listener.service.incidents import is_new
+from listener.storage import Connection, Row, household, outbox
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows
-from listener.storage import household, outbox
 from listener.storage import mentions as mention_rows
 from listener.storage import sources as source_rows
 
@@ -238,12 +236,35 @@ def attainment(core: Core, start: datetime, end: datetime, now: datetime) -> Att
     return Attainment(len(rows), in_time, late, len(rows) - in_time - late)
 
 
+def late_cases(core: Core, now: datetime) -> int:
+    """How many open cases have a clock that is past due."""
+    with core.db.read() as connection:
+        return case_rows.count_late(connection, now)
+
+
+def alarms(core: Core, since: datetime) -> dict[str, int]:
+    """How many alarms of each kind were sent since then."""
+    with core.db.read() as connection:
+        return case_rows.count_alarms(connection, since)
+
+
+def detection_lags(core: Core, now: datetime) -> dict[str, timedelta]:
+    """By source: the median time from published to seen, of what it brought in the last 7 days."""
+    with core.db.read() as connection:
+        rows = mention_rows.recent_lags(connection, now - timedelta(days=7), limit=5000)
+    lags: dict[str, list[timedelta]] = {}
+    for row in rows:
+        lags.setdefault(row.source, []).append(max(row.seen_at - row.published_at, timedelta(0)))
+    return {source: sorted(found)[len(found) // 2] for source, found in lags.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that an operator must look at."""
+    """Something that an operator must look at. ``detail`` may quote the outside; it is for people who logged in."""
 
     what: str
     advice: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +316,8 @@ def health(core: Core, now: datetime, *, embedded: bool = True) -> Health:
         state = "failing" if row.state == "active" and row.failures else row.state
         states[state] = states.get(state, 0) + 1
         if row.state in ("stopped", "parked") or (row.state == "active" and row.failures >= 3):
-            troubles.append(Trouble(f"source {row.name}: {row.error}", "see listener sources"))
+            what = f"source {row.name} is {'failing' if row.state == 'active' else row.state}"
+            troubles.append(Trouble(what, "see its error with listener sources", row.error or ""))
     if sources and not any(r.state in ("active", "paused") for r in sources):
         ok = False
     return Health(

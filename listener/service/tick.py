@@ -5,14 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection
-
 from listener import cases
 from listener.errors import StorageError
 from listener.model import ClockName
 from listener.service.core import Core, Open, Tell, load, log, queue, record
+from listener.storage import Connection, household, outbox
 from listener.storage import cases as case_rows
-from listener.storage import household, outbox
 from listener.storage import mentions as mention_rows
 
 BATCH = 50  # cases a transaction: short enough that a poll never waits long for the writer
