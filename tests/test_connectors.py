@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from listener.errors import SourceError
+from listener.errors import ParseError, SourceError
 from listener.model import Mention, Skipped
 from listener.ports import Connector
 from listener.registry import connector_class, connector_kinds
@@ -292,3 +293,21 @@ def test_what_is_not_a_connectors_page_is_an_error_and_never_an_empty_page(kind:
         with pytest.raises(SourceError) as error:
             connector.poll(http, None)
     assert site.url in str(error.value)
+
+
+def test_the_example_of_the_readme_works() -> None:
+    readme = Path(inspect.getfile(connector_class("rss"))).with_name("README.md").read_text()
+    names: dict[str, Any] = {"__name__": "acmedesk"}
+    exec(readme.split("```python\n")[1].split("```")[0], names)
+    desk = names["AcmeDesk"]
+    ticket = {"id": 7, "html": "<p>Broken</p>", "url": "https://x/7", "user": {"id": 1, "name": "Kim"}}
+    first = {"tickets": [ticket | {"created_at": "2026-01-02T03:04:05Z"}], "last": 7, "has_more": False}
+    with Site() as site, loopback_client() as http:
+        site.routes["/api/tickets?after=0"] = (200, {}, json.dumps(first).encode())
+        site.routes["/api/tickets?after=7"] = (200, {}, b"[]")
+        page = desk(url=site.url).poll(http, None)
+        assert [(m.external_id, m.text, m.author.platform_id) for m in page.mentions] == [
+            ("7", "Broken", "1")
+        ]
+        with pytest.raises(ParseError, match="not a list of tickets"):
+            desk(url=site.url).poll(http, page.cursor)
