@@ -17,7 +17,14 @@ from urllib.parse import urljoin
 
 from selectolax.lexbor import LexborHTMLParser
 
-from connectors._feed_bytes import PROLOG, complete, utf8, without_dtd
+from connectors._feed_bytes import (
+    PROLOG,
+    complete,
+    refuse_many_attributes,
+    refuse_unclosed,
+    utf8,
+    without_dtd,
+)
 from connectors._text import parse_time
 from listener.errors import ParseError
 
@@ -62,6 +69,7 @@ def read(body: bytes, charset: str | None, url: str) -> Feed:
         return _read_json(body, url)
     if _HTML_PAGE.match(body) and not _ROOT.search(body, 0, _HEAD):
         raise _is_html(body, url)
+    refuse_many_attributes(body, url)
     body, cut = complete(without_dtd(body, url), url)
     feed = _read_fast(body) or _read_any(body, url)
     head = body[:_HEAD]
@@ -219,6 +227,7 @@ def join(base: str, link: str) -> str:
 
 
 def _read_any(body: bytes, url: str) -> Feed:
+    refuse_unclosed(body, url)
     import feedparser  # 80 ms to import, and most feeds need it never
 
     try:
