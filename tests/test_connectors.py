@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -295,11 +297,12 @@ def test_what_is_not_a_connectors_page_is_an_error_and_never_an_empty_page(kind:
     assert site.url in str(error.value)
 
 
-def test_the_example_of_the_readme_works() -> None:
+def test_the_example_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
     readme = Path(inspect.getfile(connector_class("rss"))).with_name("README.md").read_text()
-    names: dict[str, Any] = {"__name__": "acmedesk"}
-    exec(readme.split("```python\n")[1].split("```")[0], names)
-    desk = names["AcmeDesk"]
+    module = ModuleType("acmedesk")
+    monkeypatch.setitem(sys.modules, "acmedesk", module)
+    exec(readme.split("```python\n")[1].split("```")[0], module.__dict__)
+    desk = module.AcmeDesk
     ticket = {"id": 7, "html": "<p>Broken</p>", "url": "https://x/7", "user": {"id": 1, "name": "Kim"}}
     first = {"tickets": [ticket | {"created_at": "2026-01-02T03:04:05Z"}], "last": 7, "has_more": False}
     with Site() as site, loopback_client() as http:

@@ -3,70 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.forum import Forum
 from listener.errors import FetchError, NotModified, ParseError, RetryLater, SourceGone
 from listener.fetch import SourceMemory
-from listener.model import Page
-from tests.fakes import Answer, Request, Site, loopback_client
-
-HTML = {"Content-Type": "text/html; charset=utf-8"}
-OPTIONS: dict[str, Any] = {
-    "row": "li",
-    "thread": "a",
-    "changed": "i",
-    "post": ".post",
-    "body": ".body",
-    "author": ".who",
-    "time": "time",
-}
-
-
-class Board:
-    """A small forum; tests change its threads (name -> pages of posts) and see what is fetched."""
-
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.threads: dict[str, list[list[str]]] = {}
-        self.views = 0
-        site.routes["/list"] = lambda request: self._list()
-
-    def write(self, name: str, *pages: list[str]) -> None:
-        self.threads[name] = list(pages)
-        for number, posts in enumerate(pages, 1):
-            more = f'<a rel="next" href="?p={number + 1}">next</a>' if number < len(pages) else ""
-            path = f"/{name}" if number == 1 else f"/{name}?p={number}"
-            self.site.routes[path] = html(f"<h1>{name}</h1>" + "".join(map(post, posts)) + more)
-
-    def _list(self) -> Answer:
-        self.views += 1
-        rows = (
-            f'<li><a href="/{name}">{name}</a> <i>{sum(map(len, pages))} posts</i> {self.views} views</li>'
-            for name, pages in self.threads.items()
-        )
-        return html("<ul>" + "".join(rows) + "</ul>")
-
-    def fetched(self) -> list[str]:
-        """The pages asked for since the last call, the list left out."""
-        paths = [p for p in self.site.paths() if p != "/list"]
-        self.site.requests.clear()
-        return paths
-
-
-def html(body: str) -> Answer:
-    return 200, HTML, f"<html><body>{body}</body></html>".encode()
-
-
-def post(name: str) -> str:
-    return (
-        f'<div class="post" id="{name}"><a class="who" href="/u/{name}">User {name}</a>'
-        f'<time datetime="2026-06-01T10:00:00Z">now</time><div class="body">Text {name}</div></div>'
-    )
+from tests.boards import HTML, Board, forum, html, ids, post, walk, whys
+from tests.fakes import Site, loopback_client
 
 
 @pytest.fixture
@@ -79,26 +24,6 @@ def board() -> Iterator[Board]:
 def http() -> Iterator[httpx.Client]:
     with loopback_client() as http:
         yield http
-
-
-def forum(board: Board, **options: Any) -> Forum:
-    return Forum.model_validate({"url": board.site.url + "/list", **OPTIONS, **options})
-
-
-def walk(connector: Forum, http: httpx.Client, cursor: str | None = None) -> tuple[list[Page], str | None]:
-    pages = [connector.poll(http, cursor)]
-    while pages[-1].more:
-        assert len(pages) < 50
-        pages.append(connector.poll(http, pages[-1].cursor))
-    return pages, pages[-1].cursor
-
-
-def ids(pages: list[Page]) -> list[str]:
-    return [m.external_id.rpartition("#")[2] for p in pages for m in p.mentions]
-
-
-def whys(pages: list[Page]) -> list[str]:
-    return [s.why for p in pages for s in p.skipped]
 
 
 # ---- what is fetched ---------------------------------------------------------------------------------------
@@ -391,96 +316,6 @@ def test_times(
     board.site.routes["/a"] = html(f'<div class="post" id="1">{given}<p class="body">Text</p></div>')
     (mention,) = walk(forum(board, author=None, **options), http)[0][0].mentions
     assert (mention.published.isoformat() if mention.published else None) == expected
-
-
-# ---- hostile pages -----------------------------------------------------------------------------------------
-
-
-def test_threads_on_other_hosts_are_never_fetched_unless_named(board: Board, http: httpx.Client) -> None:
-    with Site({"/x": html(post("x1"))}) as other:
-        board.write("a", ["a1"])
-        there = f'<li><a href="{other.url}/x">x</a></li>'
-        board.site.routes["/list"] = html(f'<li><a href="/a">a</a></li>{there}')
-        pages, _ = walk(forum(board), http)
-        assert (ids(pages), other.requests) == (["a1"], [])
-        assert "name them in `hosts`" in whys(pages)[0]
-        board.site.routes["/list"] = html(there)
-        with pytest.raises(ParseError, match=r"all threads on other hosts .* name them in `hosts`"):
-            forum(board).poll(http, None)
-        assert not other.requests
-        pages, _ = walk(forum(board, hosts=[other.url.removeprefix("http://")]), http)
-        assert ids(pages) == ["x1"]
-
-
-def test_a_base_that_points_elsewhere_steers_nothing(board: Board, http: httpx.Client) -> None:
-    with Site() as other:
-        board.write("a", ["a1"])
-        board.site.routes["/list"] = html(
-            f'<base href="{other.url}/"><li><a href="/a">a</a></li><li><a href="{board.site.url}/a">a</a></li>'
-        )
-        pages, _ = walk(forum(board), http)
-        assert (ids(pages), other.requests) == (["a1"], [])
-
-
-def test_a_list_that_has_moved_is_read_where_it_is(board: Board, http: httpx.Client) -> None:
-    board.write("a", ["a1"])
-    with Site() as old:
-
-        def moved(request: Request) -> Answer:
-            return 302, {"Location": board.site.url + "/list"}, b""
-
-        old.routes["/list"] = moved
-        pages, _ = walk(Forum.model_validate({"url": old.url + "/list", **OPTIONS}), http)
-    assert ids(pages) == ["a1"]
-
-
-def test_replies_inside_the_post_that_they_answer(board: Board, http: httpx.Client) -> None:
-    board.write("a", ["a1"])
-    inner = '<li class="post" id="2"><b class="who">Bo</b><div class="body">Reply</div></li>'
-    board.site.routes["/a"] = html(
-        f'<ul><li class="post" id="1"><div class="body">First{inner}</div></li></ul>'
-    )
-    found = walk(forum(board, time=None), http)[0][0].mentions
-    assert [(m.text, m.author and m.author.name) for m in found] == [("First", None), ("Reply", "Bo")]
-
-
-HOSTILE = {
-    "posts within posts": ('<div class="post"><div class="body">x' * 2_000, "more than 500 deep"),
-    "elements within elements": (post("1") + "<i>" * 100_000, "more than 500 deep"),
-    "too many posts": (post("1") * 3_001, "`post` .* matches 3001 elements"),
-    "one tag of 60,000 attributes": (
-        "<p " + " ".join(f"a{n}=1" for n in range(60_000)),
-        "`post` .* matches nothing",
-    ),
-}
-
-
-@pytest.mark.parametrize(("body", "problem"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_pages_end_soon_and_in_an_error(
-    board: Board, http: httpx.Client, body: str, problem: str
-) -> None:
-    board.write("a", ["a1"])
-    board.site.routes["/a"] = html(body)
-    with pytest.raises(ParseError, match=problem):
-        forum(board).poll(http, None)
-
-
-def test_very_long_and_strange_posts(board: Board, http: httpx.Client) -> None:
-    board.write("a", ["a1"])
-    body = (
-        "Bad \x00\x07<b>!</b> <blockquote><blockquote>x</blockquote></blockquote>" * 2_000
-        + "<script>no()</script>"
-    )
-    board.site.routes["/a"] = html(
-        f'<div class="post" id="a b&quot;<"><p class="who">\x01 </p><div class="body">{body}</div></div>'
-        '<div class="post" id="2"><div class="body">' + "<i>" * 300 + "deep</div></div>"
-    )
-    found = walk(forum(board), http)[0][0].mentions
-    assert len(found) == 2
-    assert found[0].text.startswith("Bad ! Bad !")
-    assert "no()" not in found[0].text
-    assert "x" not in found[0].text
-    assert found[0].author is None
 
 
 @pytest.mark.parametrize(
