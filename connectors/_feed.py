@@ -240,27 +240,32 @@ def _read_any(body: bytes, url: str) -> Feed:
         )
     except Exception as error:
         raise ParseError(f"no parser can read it: {error}", url=url) from error
-    if not found.entries and not found.version:
-        raise (
-            _is_html(body, url)
-            if b"<html" in body[:_HEAD].lower()
-            else ParseError("this is neither RSS, Atom nor JSON Feed", url=url)
-        )
-    return Feed([_from_any(entry) for entry in found.entries], link=found.feed.get("link") or "")
+    if not found.entries:
+        head = body[:_HEAD]
+        if _HTML_PAGE.match(head) or b"<html" in head.lower():
+            raise _is_html(body, url)
+        if not found.version and not _ROOT.search(head):
+            raise ParseError("this is neither RSS, Atom nor JSON Feed", url=url)
+    is_atom = found.version.startswith("atom")
+    return Feed([_from_any(entry, is_atom) for entry in found.entries], link=found.feed.get("link") or "")
 
 
-def _from_any(item: dict[str, Any]) -> Entry:
+def _from_any(item: dict[str, Any], is_atom: bool) -> Entry:
     content = [c.get("value") or "" for c in item.get("content", []) if _is_text(c.get("type"))]
     links = [li for li in item.get("links", []) if li.get("href") and li.get("rel") != "enclosure"]
     link = item.get("link") or ""
     if item.get("guidislink") and link == item.get("id") and "//" not in link:
         link = ""  # an id that is only said to be a link
     link = link or (links[0]["href"] if links else "")
-    person = (item.get("authors") or [{}])[0] or item.get("author_detail") or {}
+    person = (item.get("authors") or [{}])[0]
+    if "@" in item.get("author", "") and not is_atom and "href" not in person:
+        person = {"name": item["author"]}  # "mail (name)", of which it makes "jo@a.exam" and "ple (Jo"
+    scope = item.get("title_detail") or (item.get("content") or [{}])[0]
     reply = item.get("thr_in-reply-to") or {}
     return Entry(
         id=item.get("id") or "",
         link=link,
+        base=scope.get("base") or "",
         title=item.get("title") or "",
         content=content[0] if content else "",
         summary=item.get("summary") or "",

@@ -133,7 +133,7 @@ def without_dtd(body: bytes, url: str) -> bytes:
 
 # ---- cut files ----------------------------------------------------------------------------------------------
 
-_END = re.compile(rb"</\s*(?:[\w.-]+:)?(?:rss|feed|rdf|channel)\s*>", re.I)
+_END = re.compile(rb"</\s*(?:[\w.-]+:)?(?:rss|feed|rdf|channel)\s*>|<(?:rss|feed|rdf:RDF)\b[^<>]*/>", re.I)
 _ENTRY = re.compile(rb"<(?:[\w.-]+:)?(?:item|entry)[\s>]", re.I)
 
 

@@ -91,9 +91,8 @@ def _stars(rating: str) -> float | None:
 
 # ---- links --------------------------------------------------------------------------------------------------
 
-_WEB = re.compile(
-    r"https?://[^\s/?#@]+(?:[/?#]|$)", re.IGNORECASE
-)  # no user name, which only serves to deceive
+# Without user name, which only serves to deceive.
+_WEB = re.compile(r"https?://(?:[^\s/?#@\[\]<>\"]+|\[[0-9a-f:.]+\](?::\d+)?)(?:[/?#]|$)", re.IGNORECASE)
 
 
 def _host(url: str) -> str:
@@ -176,7 +175,7 @@ def _author(entry: Entry, base: str, platform: str) -> Author | None:
     url = _web(base, entry.author_url)
     if name.casefold() in NOBODY:
         name = ""
-    if _SHARED_MAIL.match(mail):
+    if "@" not in mail or _SHARED_MAIL.match(mail):
         mail = ""
     identity = _canonical(url or "") or mail.lower() or name
     return Author(platform, identity, name or mail or identity, url) if identity else None
