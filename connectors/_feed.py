@@ -244,9 +244,9 @@ def _read_any(body: bytes, url: str) -> Feed:
         head = body[:_HEAD]
         if _HTML_PAGE.match(head) or b"<html" in head.lower():
             raise _is_html(body, url)
-        if not found.version and not _ROOT.search(head):
+        if not found.get("version") and not _ROOT.search(head):
             raise ParseError("this is neither RSS, Atom nor JSON Feed", url=url)
-    is_atom = found.version.startswith("atom")
+    is_atom = found.get("version", "").startswith("atom")
     return Feed([_from_any(entry, is_atom) for entry in found.entries], link=found.feed.get("link") or "")
 
 

@@ -59,7 +59,7 @@ def parse(body: bytes, *, charset: str | None, url: str, platform: str) -> Page:
         feed.entries = [entry for entry in feed.entries if entry.rating]
     mentions = list(dict.fromkeys(_mention(entry, feed, url, platform) for entry in feed.entries))
     if repeated := len(feed.entries) - len(mentions):
-        skipped.append(Skipped(f"{repeated} entries", "they repeat others of this feed word for word"))
+        skipped.append(Skipped(f"{repeated} of the entries", "they repeat others of this feed word for word"))
     return Page(tuple(_told_apart(mentions)), skipped=tuple(skipped), poll_after=feed.poll_after)
 
 
