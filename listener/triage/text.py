@@ -34,9 +34,10 @@ def plain(text: str) -> str:
         text = _INVISIBLE.sub("", text).replace("’", "'").replace("‘", "'")
     if "://" in text or "www." in text:
         text = _URL.sub(" ", text)
+    text = " ".join(text.split())  # first, for line breaks are the usual unprintable characters
     if not text.isprintable():
-        text = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(text.split())
+        text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text
 
 
 def folded(plain_text: str) -> str:

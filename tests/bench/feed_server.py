@@ -13,11 +13,11 @@ import sys
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-WORDS = (
-    "the ferry was late again and nobody at the desk could say when the next one leaves while we stood in the rain "
-    "with two tired children and a dog waiting for coffee tickets parcel order refund train boat harbour window light "
-    "music garden bread sunday market winter holiday phone screen battery update password letter answer question"
-).split()
+WORDS = """
+the ferry was late again and nobody at the desk could say when the next one leaves while we stood in the rain with
+two tired children and a dog waiting for coffee tickets parcel order refund train boat harbour window light music
+garden bread sunday market winter holiday phone screen battery update password letter answer question
+""".split()  # noqa: SIM905 - read as a text
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
 

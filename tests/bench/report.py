@@ -1,0 +1,50 @@
+"""How results are printed, and small helpers."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+
+def ratio(what: str, theirs: float, ours: float, goal: float) -> None:
+    """Print how many times as fast ours (s) is as theirs (s)."""
+    times = theirs / ours
+    sign = "ok  " if times >= goal else "LOW "
+    print(
+        f"{sign}{what}: {times:.1f} times as fast (goal {goal:g}); {theirs:.2f} s against {ours:.2f} s",
+        flush=True,
+    )
+
+
+def below(what: str, value: float, goal: float, unit: str) -> None:
+    sign = "ok  " if value <= goal else "HIGH"
+    print(f"{sign} {what}: {value:.3g} {unit} (goal: at most {goal:g} {unit})", flush=True)
+
+
+def timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def median_of(runs: int, run: Callable[[], object]) -> float:
+    return statistics.median(timed(run) for _ in range(runs))
+
+
+def command(*words: str) -> None:
+    """Run a command of this environment to its end; its output is shown only when it fails."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
+
+
+def interleaved(pairs: Sequence[Callable[[], object]], runs: int) -> list[float]:
+    """The median seconds of each, run in turns, so that a drifting machine is the same for all."""
+    taken: list[list[float]] = [[] for _ in pairs]
+    for _ in range(runs):
+        for index, run in enumerate(pairs):
+            taken[index].append(timed(run))
+    return [statistics.median(times) for times in taken]
