@@ -84,7 +84,7 @@ def page(
     return connection.execute(query).all()
 
 
-def recent_lags(connection: Connection, since: datetime, *, limit: int) -> Sequence[Row[Any]]:
+def recent_lags(connection: Connection, since: datetime, *, limit: int) -> Sequence[Any]:
     """(source, published_at, seen_at) of the newest mentions seen since then; not those of a source's first poll."""
     return connection.execute(
         select(sources.c.name.label("source"), mentions.c.published_at, mentions.c.seen_at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query
@@ -15,7 +15,7 @@ from listener.errors import UsageError
 from listener.model import CaseView, CustomerView
 from listener.service import read
 from listener.web.ops import WebDep, reader
-from listener.web.pages import Id
+from listener.web.pages import Id, last_day
 
 api = APIRouter(prefix="/api", dependencies=[Depends(reader)])
 
@@ -188,6 +188,6 @@ def api_sources(web: WebDep) -> list[SourceOut]:
 def api_status(web: WebDep) -> StatusOut:
     now = web.now()
     health = read.health(web.core, now, embedded=web.settings.embedded)
-    attainment = read.attainment(web.core, now - timedelta(hours=24), now, now)
+    attainment = last_day(web.core, now)
     late = read.late_cases(web.core, now)
     return StatusOut(listener.__version__, health, late, attainment, attainment.rate)

@@ -32,7 +32,7 @@ SECURITY_HEADERS = {
 ErrorPage = Callable[[int, str, str], Response]  # status, title, message
 
 
-class _TooLarge(Exception):  # noqa: N818 - flow control within this module
+class _TooLarge(Exception):
     pass
 
 

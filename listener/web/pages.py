@@ -15,6 +15,7 @@ from listener import cases
 from listener.errors import UsageError
 from listener.model import CaseView, ClockName, ClockView, MentionView, State
 from listener.service import act, read
+from listener.service.core import Core
 from listener.web import words
 from listener.web.visit import Visit, Visitor
 
@@ -40,12 +41,17 @@ def overview(visit: Visitor) -> Response:
         "late": read.late_cases(core, now),
         "open_cases": health.open_cases,
         "open_total": sum(health.open_cases.values()),
-        "attainment": read.attainment(core, now - timedelta(hours=24), now, now),
+        "attainment": last_day(core, now),
         "health": health,
         "sources": sum(health.sources.values()),
         "most": MOST_OPEN,
     }
     return visit.page("overview.html", values)
+
+
+def last_day(core: Core, now: datetime) -> read.Attainment:
+    """Of the last 24 hours, this very moment included. A calendar day would need a zone, and be empty at night."""
+    return read.attainment(core, now - timedelta(hours=24), now + timedelta(microseconds=1), now)
 
 
 # ---- cases --------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ def web_of(request: Request) -> Web:
     return web
 
 
-class GoTo(Exception):  # noqa: N818 - not an error: the browser is sent elsewhere
+class GoTo(Exception):
     """Answer with a redirect: log in, or say who you are."""
 
     def __init__(self, url: str) -> None:
