@@ -13,6 +13,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
 from connectors._feed import Entry, Feed, join, read
+from connectors._news import digests, items, without_known
 from connectors._text import NOBODY, clean, plain
 from listener.model import Author, Mention, Page, Skipped
 from listener.ports import get_if_changed
@@ -37,12 +38,19 @@ class Rss(BaseModel):
 
     def poll(self, http: httpx.Client, cursor: str | None) -> Page:
         response = get_if_changed(http, str(self.url))
-        return parse(
-            response.content,
+        found = items(response.content)
+        body = without_known(response.content, found, cursor)
+        if body is None:
+            return Page((), cursor=cursor)
+        page = parse(
+            body,
             charset=response.charset_encoding,
             url=str(response.url),
             platform=self.platform or _host(str(self.url)),
         )
+        # Items that share a guid are told apart by each other: of such a feed none is left out.
+        shared = any(" " in mention.external_id for mention in page.mentions)
+        return replace(page, cursor=None if shared else digests(found))
 
 
 def parse(body: bytes, *, charset: str | None, url: str, platform: str) -> Page:
