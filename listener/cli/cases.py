@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
         commands,
         "cases",
         list_cases,
-        "list cases, show one, or act on one: claim, respond, resolve, ...",
+        "list cases, show one, or act on one (claim, respond, resolve and so on)",
         "listener cases --state open",
         "listener cases respond 12 https://example.org/t/12#answer --promise 30",
     )
@@ -91,7 +91,7 @@ def _filters(parser: argparse.ArgumentParser, *, below: bool = False) -> None:
     flag(parser, "--limit", type=number, default=50, below=below, metavar="N", help="at most so many (50)")
     flag(parser, "--json", action="store_true", below=below, help="one case a line, for programs")
     if not below:
-        flag(parser, "--as", dest="who", metavar="NAME", help="who acts (default: $USER)")
+        parser.set_defaults(who=None)
 
 
 def duration(text: str) -> timedelta:

@@ -59,7 +59,7 @@ def check(args: argparse.Namespace) -> int:
         count(len(config.brands), "brand"),
         count(len(config.sources), "source"),
         count(len(config.responders), "responder"),
-        f"{len({'default', *config.policies})} policies" if config.policies else "the built-in policy",
+        f"policies: {', '.join(sorted({'default', *config.policies}))}",
     ]
     say(f"{config_file(args)} is right: {', '.join(parts)}.")
     for text in config.warnings():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ def command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help_text,
-        description=f"{help_text[0].upper()}{help_text[1:]}.",
+        description=f"{help_text[0].upper()}{help_text[1:].removesuffix('...')}.",
         epilog=examples(*example) if example else None,
         parents=[global_options()],
     )
@@ -108,9 +109,16 @@ def read_config(args: argparse.Namespace) -> Config:
 def opened(args: argparse.Namespace, *, log_level: str = "warning") -> Iterator[App]:
     """The wired parts, for one command. Raises ``ConfigError`` and ``StorageError``."""
     set_up_logs(args, log_level)
-    from listener.app import build
+    # Starting makes hundreds of thousands of objects that stay, and next to no garbage. Not looking for it, then or
+    # later among these, takes a quarter off cron's call (0.58 to 0.45 s of CPU).
+    gc.disable()
+    try:
+        from listener.app import build
 
-    app = build(read_config(args))
+        app = build(read_config(args))
+        gc.freeze()
+    finally:
+        gc.enable()
     try:
         yield app
     finally:

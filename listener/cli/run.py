@@ -84,6 +84,7 @@ def port(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     from listener.running import GRACE_S, serve
 
+    stop = until_signal()  # first: a signal during the start counts too
     with opened(args, log_level="info") as app:
         section = app.config.web
         web = None
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
             web = start_web(app, settings, section.host, [section.port])
         else:
             say("Listening.", flush=True)
-        if not serve(app, until_signal(), web=web, grace=args.grace or GRACE_S):
+        if not serve(app, stop, web=web, grace=args.grace or GRACE_S):
             leave()
     return 0
 

@@ -129,9 +129,10 @@ def read(connector: Connector, most: int, *, allow_private: bool) -> tuple[list[
                 break
             cursor = page.cursor
     except FetchRefused as error:
-        if "fetch.allow_private" in str(error):
-            raise ListenerError(f"{error}; here: --allow-private") from error
-        raise
+        if error.advice is None or "fetch.allow_private" not in error.advice:
+            raise
+        told = str(error).removesuffix(error.advice)
+        raise ListenerError(f"{told}If that is meant, add --allow-private") from error
     finally:
         fetcher.close()
     return mentions, skipped, pages

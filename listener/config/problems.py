@@ -54,12 +54,11 @@ class Problems:
 
     def add_invalid(self, error: ValidationError, model: type[BaseModel], above: Path = ()) -> None:
         """Adds what pydantic found in the part of the file at ``above``, which ``model`` reads."""
+        said = {path for path, _ in self._found}
         for found in error.errors(include_url=False):
             path = tuple(part for part in found["loc"] if part != "[key]")
-            if found["type"] == "extra_forbidden" and any(
-                known == (*above, *path) for known, _ in self._found
-            ):
-                continue  # that it is unknown is no news
+            if (*above, *path) in said:
+                continue  # that it is unknown, or that the stand-in of a secret is too short, is no news
             match found["type"]:
                 case "missing":
                     info = self._fields_at(model, path[:-1]).get(str(path[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ class Database:
         """The database's file; None for a server."""
         if self.engine.dialect.name != "sqlite" or not self.url.database:
             return None
-        return Path(self.url.database)
+        return Path(self.url.database.removeprefix("file:"))  # SQLite's own URLs begin so
 
     def damage(self) -> list[str]:
         """What SQLite finds wrong in the file, at most 100 lines; nothing when it is sound, or on a server."""
@@ -108,9 +109,13 @@ class Database:
             raise StorageError(f"{target} exists already; name a new file")
         part = target.with_name(target.name + ".part")
         part.unlink(missing_ok=True)
-        with self._explained(), self.engine.connect() as connection:
-            # VACUUM INTO reads one snapshot and writes a compact, checked copy; renamed only when it is whole.
-            connection.connection.dbapi_connection.execute("VACUUM INTO ?", (str(part),))  # type: ignore[union-attr]
+        try:
+            with self._explained(), self.engine.connect() as connection:
+                # VACUUM INTO reads one snapshot and writes a compact, checked copy; renamed only when it is whole.
+                connection.connection.dbapi_connection.execute("VACUUM INTO ?", (str(part),))  # type: ignore[union-attr]
+        except sqlite3.Error as error:
+            part.unlink(missing_ok=True)
+            raise StorageError(f"backup {target}: {_advice(str(error)) or error}") from error
         part.replace(target)
 
     def close(self) -> None:
@@ -122,9 +127,8 @@ class Database:
             yield
         except DBAPIError as error:
             cause = str(error.orig)
-            for sign, advice in _ADVICE.items():
-                if sign in cause.lower():
-                    raise StorageError(f"database {self.name}: {advice} ({cause})") from error
+            if advice := _advice(cause):
+                raise StorageError(f"database {self.name}: {advice} ({cause})") from error
             if isinstance(error, sa.exc.OperationalError):
                 raise StorageError(f"database {self.name}: {cause}") from error
             raise
@@ -134,6 +138,10 @@ class Database:
                     f"database {self.name}: no connection became free; it is overloaded"
                 ) from error
             raise
+
+
+def _advice(cause: str) -> str | None:
+    return next((advice for sign, advice in _ADVICE.items() if sign in cause.lower()), None)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
