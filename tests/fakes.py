@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -69,6 +70,10 @@ class Site:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 128  # many clients at once must not see refused connections
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                if not isinstance(sys.exc_info()[1], ConnectionError):  # the client hung up between requests
+                    super().handle_error(request, client_address)
 
         self._server = Server((host, 0), Handler)
         self.port = int(self._server.server_address[1])

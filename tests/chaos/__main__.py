@@ -1,0 +1,166 @@
+"""Run the product undisturbed, then kill it at random moments, and compare what the two leave behind."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.product import read_step, write_config
+from tests.chaos.record import Record, differences, read_record
+from tests.chaos.town import Town
+from tests.fakes import Answer, Request, Site, Stream
+
+HOOK_TIMEOUT_S = 0.3
+MIGRATION_S = 0.25  # about as long as the making of a new database takes; the first kill falls into it
+LONGEST_S = 900
+
+
+class Receiver:
+    """A webhook's other end: it mostly accepts, and sometimes is busy, hangs up, or accepts and says nothing."""
+
+    def __init__(self, seed: int) -> None:
+        self.accepted: list[str] = []
+        self._luck = random.Random(seed)
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Answer | Stream:
+        with self._lock:
+            luck = self._luck.random()
+            if luck < 0.02:
+                return 503, {}, b"busy"
+            if luck < 0.03:
+                return 429, {"Retry-After": "30"}, b"slow down"
+            if luck < 0.035:
+                return lambda _handler: None  # hangs up without a word and without having taken it
+            self.accepted.append(request.headers["idempotency-key"])
+            if luck < 0.04:
+                return lambda _handler: time.sleep(HOOK_TIMEOUT_S * 2)  # took it and never says so
+        return 204, {}, b""
+
+
+@dataclass
+class Run:
+    """One life of a database, in one process or in many that died."""
+
+    seconds: float = 0.0
+    kills: list[str] = field(default_factory=list)  # the phase that each fell into
+    record: Record = field(default_factory=dict)
+    sent: int = 0  # accepted by the receiver, repeats included
+
+
+def live(folder: Path, seed: int, luck: int, entries: int, kills: Iterable[float]) -> Run:
+    """Run the product in ``folder`` to its end, killed so many seconds after each start. Returns what it left.
+
+    ``seed`` decides what the customers write, ``luck`` which requests fail.
+    """
+    folder.mkdir()
+    town, receiver = Town(seed, luck, entries, lambda: read_step(folder), failures=0.02), Receiver(luck)
+    run = Run()
+    with Site(town.routes()) as site, Site({"/hook": receiver}) as hook:
+        write_config(folder, site.url, f"{hook.url}/hook", HOOK_TIMEOUT_S)
+        for delay in kills:
+            phase = _start(folder, delay, run)
+            if phase is None:
+                break
+            run.kills.append(phase)
+        else:
+            ended = _start(folder, LONGEST_S, run)
+            assert ended is None, f"it did not end within {LONGEST_S} s"
+        run.record = read_record(folder / "listener.db", receiver.accepted)
+        run.sent = len(receiver.accepted)
+    return run
+
+
+def _start(folder: Path, delay: float, run: Run) -> str | None:
+    """Start the product and kill it ``delay`` seconds later: the phase it was in, or None when it had ended."""
+    with (folder / "log").open("a") as log:
+        command = [sys.executable, "-m", "tests.chaos.product", str(folder)]
+        child = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=Path(__file__).parents[2]
+        )
+    assert child.stdout is not None
+    try:
+        phases = [child.stdout.readline().strip()]
+        begun = time.monotonic()
+        reader = threading.Thread(target=lambda: phases.extend(line.strip() for line in child.stdout or ()))
+        reader.start()
+        try:
+            code: int | None = child.wait(timeout=delay)
+        except subprocess.TimeoutExpired:
+            code = None
+    finally:
+        child.kill()
+        child.wait()
+    reader.join()
+    child.stdout.close()
+    run.seconds += time.monotonic() - begun
+    if code not in (0, None):
+        raise AssertionError(f"the product ended with {code}:\n{(folder / 'log').read_text()[-3000:]}")
+    return None if code == 0 else phases[-1]
+
+
+def check(
+    folder: Path, *, kills: int, entries: int, seed: int, say: Callable[[str], None] = print
+) -> list[str]:
+    """Kill the product so many times; the differences to an undisturbed run, of which there are to be none."""
+    rng = random.Random(seed)
+    calm = live(folder / "undisturbed", seed, 0, entries, [])
+    say(f"seed {seed}: undisturbed in {calm.seconds:.1f} s: " + _counts(calm.record))
+    found: list[str] = []
+    left, round_ = kills, 0
+    while left:
+        # So that the last kills still find it at work, they fall into the time that an undisturbed run takes.
+        round_ += 1
+        pace = 1.9 * calm.seconds / (left + 1)
+        longest = [MIGRATION_S] + [pace] * (left - 1)
+        wild = live(
+            folder / f"round-{round_}", seed, round_, entries, (rng.uniform(0, most) for most in longest)
+        )
+        left -= len(wild.kills)
+        say(f"round {round_}: {len(wild.kills)} kills ({_named(wild.kills)}), {wild.seconds:.1f} s at work")
+        say(f"round {round_}: {_counts(wild.record)}; sent twice with one key: {_repeats(wild)}")
+        found += differences(calm.record, wild.record)
+    return found
+
+
+def _repeats(run: Run) -> int:
+    return run.sent - len(run.record["accepted"])
+
+
+def _counts(record: Record) -> str:
+    return ", ".join(f"{sum(found.values())} {name}" for name, found in record.items())
+
+
+def _named(kills: list[str]) -> str:
+    return ", ".join(f"{n} in {phase}" for phase, n in Counter(kills).most_common())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--entries", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        found = check(Path(folder), kills=options.kills, entries=options.entries, seed=options.seed)
+    for line in found[:50]:
+        print(line[:400])
+    print(
+        f"{len(found)} differences"
+        if found
+        else "the same in every run: nothing lost, doubled or half-written"
+    )
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
