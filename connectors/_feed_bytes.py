@@ -95,6 +95,12 @@ _ODD_AMPERSAND = (
 )
 _ODD = re.compile(_ODD_AMPERSAND)
 _CDATA_OR_ODD = re.compile(_CDATA + rb"|" + _ODD_AMPERSAND)
+# References to the halves of a UTF-16 pair, 0xD800 to 0xDFFF, as some programs write emoji; both parsers fail on one.
+_HALF = (
+    rb"&#(?:[xX]0*([dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|0*(55(?:29[6-9]|[3-9]\d\d)|56\d{3}|57(?:[0-2]\d\d|3[0-3]\d|34[0-3])));"
+)
+_HALVES = re.compile(rb"(?:" + _HALF + rb")+")
 _MAX_GROWTH = 1_000_000  # bytes that all entities of a document together may add
 
 
@@ -113,6 +119,7 @@ def without_dtd(body: bytes, url: str) -> bytes:
         references = {name for value in declared.values() for name in _REFERENCE.findall(value)}
         if growth > _MAX_GROWTH or references & declared.keys():
             raise ParseError("its entities expand to one another without end (an entity bomb)", url=url)
+    body = _HALVES.sub(_joined, body)
     if not _ODD.search(body):
         return body
 
@@ -129,6 +136,11 @@ def without_dtd(body: bytes, url: str) -> bytes:
         return b"&amp;" + name + b";"
 
     return _CDATA_OR_ODD.sub(expand, body)
+
+
+def _joined(halves: re.Match[bytes]) -> bytes:
+    text = "".join(chr(int(h, 16) if h else int(d)) for h, d in re.findall(_HALF, halves[0]))
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore").encode()
 
 
 # ---- cut files ----------------------------------------------------------------------------------------------

@@ -65,10 +65,13 @@ def parse(body: bytes, *, charset: str | None, url: str, platform: str) -> Page:
     if any(entry.rating for entry in feed.entries):  # the App Store's feeds begin with the app itself
         skipped += [Skipped(plain(e.title), "it is no review") for e in feed.entries if not e.rating]
         feed.entries = [entry for entry in feed.entries if entry.rating]
-    mentions = list(dict.fromkeys(_mention(entry, feed, url, platform) for entry in feed.entries))
+    found = dict.fromkeys(_mention(entry, feed, url, platform) for entry in feed.entries)
+    mentions: dict[str, Mention] = {}
+    for mention in _told_apart(list(found)):
+        mentions.setdefault(mention.external_id, mention)
     if repeated := len(feed.entries) - len(mentions):
         skipped.append(Skipped(f"{repeated} of the entries", "they repeat others of this feed word for word"))
-    return Page(tuple(_told_apart(mentions)), skipped=tuple(skipped), poll_after=feed.poll_after)
+    return Page(tuple(mentions.values()), skipped=tuple(skipped), poll_after=feed.poll_after)
 
 
 def _mention(entry: Entry, feed: Feed, url: str, platform: str) -> Mention:

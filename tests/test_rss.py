@@ -228,6 +228,13 @@ def test_an_entry_that_is_there_twice_is_one() -> None:
     assert [s.what for s in page.skipped] == ["1 of the entries"]
 
 
+@pytest.mark.usefixtures("either_parser")
+def test_an_entry_that_is_there_twice_with_two_times_of_change_is_one() -> None:
+    entry = "<guid>7</guid><pubDate>2026-11-02</pubDate><atom:updated>2026-11-0{}T10:00:00Z</atom:updated>"
+    page = read(rss(entry.format(4), entry.format(3)))
+    assert [m.edited for m in page.mentions] == [at("2026-11-04T10:00:00+00:00")]
+
+
 def test_a_huge_id_is_cut_down() -> None:
     (found,) = ids(f"<guid>{'x' * 100_000}</guid>")
     assert len(found) < 100
@@ -464,6 +471,8 @@ def test_outer_entities_are_not_read() -> None:
         ("a&nbsp;b &unknown; &#8364;", "a b &unknown; €"),
         ("<![CDATA[a & b &amp; c]]>", "a & b & c"),
         ("a\0b\x07c", "abc"),
+        ("a&#xD800;b&#0;c", "abc"),
+        ("&#xD83D;&#xDE21; &#55357;&#56865;", "😡 😡"),
         ("one <b>two</b> three", "one two three"),
         ("&lt;div&gt;" * 50_000 + "deep", "deep"),
         ("&#60;!channel&#62;", ""),
