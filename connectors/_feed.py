@@ -247,7 +247,9 @@ def _read_any(body: bytes, url: str) -> Feed:
         if not found.get("version") and not _ROOT.search(head):
             raise ParseError("this is neither RSS, Atom nor JSON Feed", url=url)
     is_atom = found.get("version", "").startswith("atom")
-    return Feed([_from_any(entry, is_atom) for entry in found.entries], link=found.feed.get("link") or "")
+    return Feed(
+        [_from_any(dict(entry), is_atom) for entry in found.entries], link=found.feed.get("link") or ""
+    )
 
 
 def _from_any(item: dict[str, Any], is_atom: bool) -> Entry:

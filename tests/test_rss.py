@@ -1,68 +1,28 @@
-"""The ``rss`` connector, from bytes (and from a real server) to mentions."""
+"""The ``rss`` connector, from a feed's bytes (and from a real server) to mentions."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from connectors import _feed
-from connectors._text import clean, parse_time, plain
-from connectors.rss import Rss, parse
-from listener.errors import NotModified, ParseError
+from connectors.rss import Rss
+from listener.errors import NotModified
 from listener.fetch import SourceMemory
-from listener.model import Author, Mention, Page
+from listener.model import Author, Mention
 from listener.ports import Connector
 from tests.fakes import Site, loopback_client
+from tests.feeds import URL, at, either_parser, one, read, rss, sample
 
-DATA = Path(__file__).parent / "data" / "feeds"
-URL = "https://site.example/feeds/all.xml"
-
-
-def read(body: str | bytes, charset: str | None = None, url: str = URL) -> Page:
-    return parse(body.encode() if isinstance(body, str) else body, charset=charset, url=url, platform="site")
-
-
-def sample(name: str) -> Page:
-    return read((DATA / name).read_bytes())
-
-
-def rss(*items: str, more: str = "") -> str:
-    """An RSS 2.0 feed of these insides of items."""
-    names = (
-        'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:atom="http://www.w3.org/2005/Atom" '
-        'xmlns:content="http://purl.org/rss/1.0/modules/content/"'
-    )
-    inside = "".join(f"<item>{item}</item>" for item in items)
-    return f'<rss version="2.0" {names}><channel><title>Feed</title>{more}{inside}</channel></rss>'
-
-
-def one(item: str, **how: Any) -> Mention:
-    (mention,) = read(rss(item), **how).mentions
-    return mention
+__all__ = ["either_parser"]
 
 
 def ids(*items: str) -> list[str]:
     return [mention.external_id for mention in read(rss(*items)).mentions]
-
-
-def at(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-@pytest.fixture(params=["the first parser", "the other parser"])
-def either_parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs a test twice: as things are, and with the first parser refusing everything."""
-    if request.param == "the other parser":
-        monkeypatch.setattr(_feed, "_read_fast", lambda body: None)
 
 
 # ---- the samples --------------------------------------------------------------------------------------------
@@ -333,264 +293,6 @@ def test_the_feeds_wish_for_a_pause(head: str, minutes: int | None) -> None:
     names = '<channel xmlns:sy="http://purl.org/rss/1.0/modules/syndication/">'
     page = read(rss("<title>x</title>", more=head).replace("<channel>", names))
     assert page.poll_after == (timedelta(minutes=minutes) if minutes else None)
-
-
-# ---- charsets -----------------------------------------------------------------------------------------------
-
-WORD = "Žluťoučký"
-_FEED = '<?xml version="1.0"{}?>' + rss("<guid>1</guid><title>{}</title>")
-
-
-@pytest.mark.usefixtures("either_parser")
-@pytest.mark.parametrize(
-    ("declared", "http", "written"),
-    [
-        ("", None, "utf-8"),
-        ("", None, "utf-8-sig"),
-        ("utf-8", "iso-8859-1", "utf-8"),  # a server's default
-        ("iso-8859-1", None, "utf-8"),  # a wrong declaration
-        ("utf-16", None, "utf-8"),
-        ("windows-1250", None, "windows-1250"),
-        ("windows-1250", "iso-8859-1", "windows-1250"),
-        ("utf-8", "windows-1250", "windows-1250"),
-        ("bogus", "windows-1250", "windows-1250"),
-        ("utf-16", None, "utf-16"),
-        ("", None, "utf-16-be"),
-        ("utf-32", None, "utf-32"),
-    ],
-)
-def test_charsets(declared: str, http: str | None, written: str) -> None:
-    body = _FEED.format(f' encoding="{declared}"' if declared else "", WORD).encode(written)
-    (mention,) = read(body, charset=http).mentions
-    assert mention.title == WORD
-
-
-@pytest.mark.usefixtures("either_parser")
-def test_mixed_charsets() -> None:
-    body = _FEED.format("", "Zürich|Grüße").encode().replace("Zürich".encode(), "Zürich–".encode("cp1252"))
-    (mention,) = read(body).mentions
-    assert mention.title == "Zürich–|Grüße"
-
-
-# ---- hostile and broken -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (b"", "the answer is empty"),
-        (b" \r\n\t", "the answer is empty"),
-        (b"\0\0\0", "the answer is empty"),
-        (b"\xef\xbb\xbf", "the answer is empty"),
-        (b"<!DOCTYPE html><title>x</title>", "this is an HTML page, not a feed"),
-        (b"\n<!-- x --><html><body>Log in</body></html>", "this is an HTML page, not a feed"),
-        (b"<div>Log in</div><html></html>", "this is an HTML page, not a feed"),
-        (b"Service unavailable", "this is neither RSS, Atom nor JSON Feed"),
-        (b"/etc/passwd", "this is neither RSS, Atom nor JSON Feed"),
-        (b"http://127.0.0.1:9/", "this is neither RSS, Atom nor JSON Feed"),
-        (b"\x1f\x8b\x08\x00binary", "this is neither RSS, Atom nor JSON Feed"),
-        (b'<?xml version="1.0"?><opml version="2.0"/>', "this is neither RSS, Atom nor JSON Feed"),
-        (b'{"error": "no such feed"}', "this is JSON, but no JSON Feed"),
-        (b'{"items": {}}', "this is JSON, but no JSON Feed"),
-        (b"[1, 2]", "this is JSON, but no JSON Feed"),
-        (b'{"items": [', "this is broken JSON"),
-        (b'{"items": ' + b"[" * 200_000, "this is broken JSON"),
-        (b"<rss><channel><item><title>My kettle le", "the feed ends before its first entry does"),
-        (b"<rss><channel>" + b"<a>" * 100_000, "tags that are never closed"),
-        (b"<rss><item " + b'a="" ' * 100_000 + b"/></rss>", "over a thousand attributes"),
-    ],
-)
-def test_what_is_no_feed_is_named(body: bytes, words: str) -> None:
-    with pytest.raises(ParseError) as error:
-        read(body)
-    assert words in str(error.value)
-    assert URL in str(error.value)
-
-
-def test_an_html_page_tells_where_its_feed_is() -> None:
-    with pytest.raises(ParseError) as error:
-        sample("page.html")
-    assert error.value.advice == "Its feed is at https://site.example/talk/feed.xml"
-
-
-@pytest.mark.parametrize("body", [rss(), '<feed xmlns="http://www.w3.org/2005/Atom"/>', '{"items": []}'])
-def test_a_feed_without_entries_is_a_feed(body: str) -> None:
-    assert read(body) == Page(())
-
-
-@pytest.mark.usefixtures("either_parser")
-def test_of_half_a_file_the_whole_entries_are_kept() -> None:
-    page = sample("cut.xml")
-    assert [m.external_id for m in page.mentions] == ["post-17"]
-    assert [s.what for s in page.skipped] == ["the end of the feed"]
-
-
-def test_every_beginning_of_a_feed_gives_whole_entries_or_an_error() -> None:
-    body = (DATA / "rss20.xml").read_bytes()
-    whole = sample("rss20.xml").mentions
-    for end in range(1, len(body), 7):
-        try:
-            page = read(body[:end])
-        except ParseError:
-            continue
-        assert page.mentions == whole[: len(page.mentions)]
-        assert page.skipped or len(page.mentions) == len(whole)
-
-
-def test_of_half_a_json_feed_the_whole_entries_are_kept() -> None:
-    body = (DATA / "feed.json").read_bytes()
-    page = read(body[: body.index(b'"no entry"') - 30])
-    assert [m.external_id for m in page.mentions] == ["31"]
-    assert [s.what for s in page.skipped] == ["the end of the feed"]
-
-
-_BOMBS = {
-    "levels": '<!ENTITY a "ha">' + "".join(f'<!ENTITY {b} "&{a};&{a};&{a};">' for a, b in ("ab", "bc", "cd")),
-    "itself": '<!ENTITY d "x&d;">',
-    "size": f'<!ENTITY d "{"x" * 10_000}">',
-}
-
-
-@pytest.mark.parametrize("bomb", _BOMBS)
-def test_entity_bombs_are_refused(bomb: str) -> None:
-    with pytest.raises(ParseError, match="entity bomb"):
-        read(f"<!DOCTYPE rss [{_BOMBS[bomb]}]>" + rss(f"<title>{'&d;' * 1000}</title>"))
-
-
-def test_outer_entities_are_not_read() -> None:
-    doctype = '<!DOCTYPE rss [<!ENTITY x SYSTEM "file:///etc/passwd"><!ENTITY % y SYSTEM "http://127.0.0.1:9/">%y;]>'
-    (mention,) = read(doctype + rss("<title>a&x;b</title>")).mentions
-    assert mention.title == "ab"
-
-
-@pytest.mark.usefixtures("either_parser")
-@pytest.mark.parametrize(
-    ("markup", "text"),
-    [
-        ("AT&T &lt;3", "AT&T <3"),
-        ("a&nbsp;b &unknown; &#8364;", "a b &unknown; €"),
-        ("<![CDATA[a & b &amp; c]]>", "a & b & c"),
-        ("a\0b\x07c", "abc"),
-        ("a&#xD800;b&#0;c", "abc"),
-        ("&#xD83D;&#xDE21; &#55357;&#56865;", "😡 😡"),
-        ("one <b>two</b> three", "one two three"),
-        ("&lt;div&gt;" * 50_000 + "deep", "deep"),
-        ("&#60;!channel&#62;", ""),
-    ],
-)
-def test_text(markup: str, text: str) -> None:
-    assert one(f"<guid>1</guid><description>{markup}</description>").text == text
-
-
-@given(st.binary(max_size=300))
-@example(b"</entry")
-def test_any_bytes_in_a_feed_give_a_page_or_an_error(junk: bytes) -> None:
-    for body in (junk, rss("<title>@</title><guid>@</guid><link>@</link>").encode().replace(b"@", junk)):
-        try:
-            page = read(body)
-        except ParseError:
-            continue
-        assert len({m.external_id for m in page.mentions}) == len(page.mentions)
-
-
-# ---- text and times -----------------------------------------------------------------------------------------
-
-
-@given(st.text())
-def test_clean_text_is_fit_to_store_and_stays_as_it_is(text: str) -> None:
-    once = clean(text)
-    assert clean(once) == once
-    assert "\0" not in once
-    assert once.encode().decode() == once
-    assert "  " not in once
-    assert once == once.strip()
-
-
-@given(st.text(alphabet="<>/!-&;ab= \n\"'pscrit", max_size=200))
-def test_markup_never_raises_and_gives_clean_text(html: str) -> None:
-    assert plain(html) == clean(plain(html))
-
-
-@pytest.mark.parametrize("tail", ["", "<i></i>" * 2_000], ids=["by tree", "by cutting"])
-@pytest.mark.parametrize(
-    ("html", "text"),
-    [
-        ("<p>a</p><p>b</p>", "a\nb"),
-        ("a<br>b<BR/>c", "a\nb\nc"),
-        ("<ul><li>a<li>b</ul>", "a\nb"),
-        ("<table><tr><td>a</td><td>b</td></tr></table>", "a\nb"),
-        ("a <b>bold</b><i>word</i>", "a boldword"),
-        ("<p>a\n  b</p>", "a b"),
-        ("&amp;lt; &#146; <3 &euro;<b></b>", "&lt; ’ <3 €"),
-        ("a<!-- <p>x</p> --><b>b</b>", "ab"),
-        ("<p>a</p><script>if (1<2) x('<p>')</script><style>p{}</style>b", "a\nb"),
-    ],
-)
-def test_plain(html: str, text: str, tail: str) -> None:
-    assert plain(html + tail) == text
-
-
-@given(st.datetimes(min_value=datetime(1974, 1, 1), max_value=datetime(2099, 1, 1)))  # noqa: DTZ001
-def test_every_usual_form_of_an_instant_is_read(naive: datetime) -> None:
-    when = naive.replace(microsecond=0, tzinfo=UTC)
-    forms: list[object] = [
-        when.isoformat(),
-        when.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        when.strftime("%Y-%m-%d %H:%M:%S +0000"),
-        when.strftime("%a, %d %b %Y %H:%M:%S GMT"),
-        when.strftime("%d %B %Y %H:%M:%S +0000"),
-        when.strftime("%a %b %d %H:%M:%S %Y"),
-        when.strftime("%d.%m.%Y %H:%M:%S"),
-        when.strftime("%b %d, %Y %I:%M:%S %p"),
-        when.strftime("%Y%m%dT%H%M%SZ"),
-        (when + timedelta(hours=2)).strftime("%a, %d %b %Y %H:%M:%S CEST"),
-        int(when.timestamp()),
-        int(when.timestamp() * 1000),
-        str(int(when.timestamp())) if when.year > 2001 else when,
-        when,
-    ]
-    assert {parse_time(form) for form in forms} == {when}, forms
-
-
-@pytest.mark.parametrize(
-    ("text", "instant"),
-    [
-        ("2 de noviembre de 2026", "2026-11-02T00:00:00+00:00"),
-        ("lun., 2 nov. 2026 10:00:00 +0200", "2026-11-02T08:00:00+00:00"),
-        ("2026년 11월 2일 오후 3:05", "2026-11-02T15:05:00+00:00"),
-        ("2026年11月2日 10時00分", "2026-11-02T10:00:00+00:00"),
-        ("Mon Nov 02 2026 10:00:00 GMT+0100 (Central European Standard Time)", "2026-11-02T09:00:00+00:00"),
-        ("Fri, 31 Dec 2026 24:00:00 GMT", "2027-01-01T00:00:00+00:00"),
-        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00+00:00"),
-        ("2026-11-02T10:00:00.123456789Z", "2026-11-02T10:00:00.123456+00:00"),
-        ("2026-11", "2026-11-01T00:00:00+00:00"),
-    ],
-)
-def test_less_usual_times(text: str, instant: str) -> None:
-    assert parse_time(text) == at(instant)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        True,
-        0,
-        -1,
-        1e300,
-        float("nan"),
-        [],
-        "",
-        "yesterday",
-        "10:30",
-        "2 May",
-        "2026-02-30",
-        "1 " * 99_999,
-        "0" * 15,
-    ],
-)
-def test_no_time(value: object) -> None:
-    assert parse_time(value) is None
 
 
 # ---- as a connector -----------------------------------------------------------------------------------------
