@@ -100,7 +100,9 @@ _HALF = (
     rb"&#(?:[xX]0*([dD][89a-fA-F][0-9a-fA-F]{2})"
     rb"|0*(55(?:29[6-9]|[3-9]\d\d)|56\d{3}|57(?:[0-2]\d\d|3[0-3]\d|34[0-3])));"
 )
-_HALVES = re.compile(rb"(?:" + _HALF + rb")+")
+_HALVES = re.compile(
+    _HALF + rb"(?:" + _HALF + rb")*"
+)  # a "+" alone would hide the "&#" from the search: 30 times slower
 _MAX_GROWTH = 1_000_000  # bytes that all entities of a document together may add
 
 
