@@ -64,9 +64,13 @@ class WebServer:
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
-            return socket.create_server((self.host, self.port), family=family, backlog=512)
+            listening = socket.create_server((self.host, self.port), family=family, backlog=512)
+            # Connections inherit it; asyncio sets it only on sockets made with proto=TCP. Without it each answer
+            # waits for a delayed ACK between head and body: measured 48 ms against 2 ms for /healthz.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             raise ListenerError(f"The web server can't start: {self._advice(error)}") from error
+        return listening
 
     def _advice(self, error: OSError) -> str:
         where = f"{self.host}:{self.port}"
