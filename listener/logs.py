@@ -41,5 +41,5 @@ def set_up(style: Literal["json", "text"], level: str = "info") -> None:
     handler.setFormatter(JsonLines() if style == "json" else PlainLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Libraries that report each request: ours say what matters.
-    for name in ("httpx", "httpcore", "apscheduler", "alembic", "slack_sdk", "apprise"):
+    for name in ("httpx", "httpcore", "apscheduler", "alembic", "slack_sdk", "apprise", "uvicorn"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -113,6 +113,7 @@ def list_cases(args: argparse.Namespace) -> int:
     with opened(args) as app:
         now = app.now()
         found = read.list_cases(app.core, now, **filters)
+        several = len(app.config.brands) > 1
     if args.json:
         for case in found:
             say(json_line(case))
@@ -122,7 +123,7 @@ def list_cases(args: argparse.Namespace) -> int:
             case.id,
             case.state,
             due(case, now),
-            case.brand,
+            *([case.brand] if several else []),
             case.reason,
             case.assignee or "-",
             case.customer.name,
@@ -130,7 +131,8 @@ def list_cases(args: argparse.Namespace) -> int:
         )
         for case in found
     ]
-    columns = ["case", "state", "due", "brand", "reason", "on it", "customer", "text"]
+    brand = ["brand"] if several else []
+    columns = ["case", "state", "due", *brand, "reason", "on it", "customer", "text"]
     table(columns, rows, empty="There are no such cases.")
     return 0
 
@@ -208,7 +210,8 @@ def headline(case: CaseView, now: datetime) -> str:
     )
     clock = case.next_clock
     name = clock.name.replace("_", " ") if clock else ""
-    parts = [f"case {case.id}", case.brand, case.state, case.reason, case.severity, who]
+    doubt = "is it a complaint?" if case.complaint == "check" and case.open else ""
+    parts = [f"case {case.id}", case.brand, case.state, case.reason, case.severity, doubt, who]
     parts += [f"{name} {due(case, now)}" if clock else due(case, now)]
     return " · ".join(plain(part) for part in parts if part)
 
@@ -217,7 +220,15 @@ def told_event(event: Event) -> str:
     """What happened, in one line: the event's own words."""
     values = asdict(event)
     kind, who = values.pop("kind").replace("_", " "), values.pop("actor")
-    hidden = {"at", "policy", "starts_at", "first_response_target", "answered_at", "awaits_answer"}
+    hidden = {
+        "at",
+        "complaint",
+        "policy",
+        "starts_at",
+        "first_response_target",
+        "answered_at",
+        "awaits_answer",
+    }
     details = [
         f"{key.replace('_', ' ')} {at(value) if isinstance(value, datetime) else value}"
         for key, value in values.items()

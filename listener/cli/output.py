@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 LONGEST_CELL = 30  # of all columns but the last, which takes what room is left
+ROOM = 24  # for the last column; where there is less, the widest of the others give way,
+NARROW = 9  # but not below this
+NARROWEST = 72  # a terminal that is narrower folds the lines itself
 LONGEST_TEXT = 200  # of the last column where nothing bounds it (a pipe)
 JOINER = "\u200d"  # holds emoji together; all else that can't be seen goes
 
@@ -62,13 +65,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
 
     tty = sys.stdout.isatty()
     console = Console(width=None if tty else 10_000, markup=False, highlight=False, emoji=False)
+    console.width = max(console.width, NARROWEST)
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     widths = [
         min(max(cell_len(row[i]) for row in [columns, *cells]), LONGEST_CELL) for i in range(len(columns) - 1)
     ]
-    room = max(10, console.width - sum(widths) - 2 * len(widths))
-    for name in columns:
-        shown.add_column(name, no_wrap=True)
+    space = console.width - 2 * len(widths)
+    needed = min(ROOM, max(cell_len(row[-1]) for row in [columns, *cells]))
+    while space - sum(widths) < needed and max(widths, default=0) > NARROW:
+        widths[widths.index(max(widths))] -= 1
+    room = max(NARROW, space - sum(widths))
+    for name, width in zip(columns, [*widths, room], strict=True):
+        shown.add_column(name, no_wrap=True, max_width=width)
     for row in cells:
         line = [Text(cell) for cell in row]
         for cell, width in zip(line, [*widths, min(room, LONGEST_TEXT)], strict=True):
@@ -88,14 +96,14 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def length(span: timedelta) -> str:
-    """A length of time in at most two units: 45 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    """A length of time in few characters: 45s, 12m, 3h05m, 2d4h."""
     seconds = int(abs(span.total_seconds()))
-    if seconds < 60:
-        return f"{seconds} s"
     days, hours, minutes = seconds // 86_400, seconds // 3600 % 24, seconds // 60 % 60
-    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
-    first = next(i for i, (n, _) in enumerate(parts) if n)
-    return " ".join(f"{n} {unit}" for n, unit in parts[first : first + 2] if n)
+    if days:
+        return f"{days}d{hours}h"
+    if hours:
+        return f"{hours}h{minutes:02}m"
+    return f"{minutes}m" if minutes else f"{seconds}s"
 
 
 def ago(instant: datetime | None, now: datetime) -> str:
