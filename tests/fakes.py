@@ -34,7 +34,7 @@ Route = Answer | Callable[[Request], Answer | Stream]
 
 
 class Site:
-    """A web site on a free loopback port, for the time of a ``with``.
+    """A web site on loopback, for the time of a ``with``; on a free port when none is named.
 
     A route is ``(status, headers, body)``, or a callable that gets the ``Request`` and returns such a tuple.
     For misbehaviour below HTTP (half an answer, a dripping one) the callable returns another callable, which
@@ -43,7 +43,9 @@ class Site:
     came in, oldest first.
     """
 
-    def __init__(self, routes: Mapping[str, Route] | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, routes: Mapping[str, Route] | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self.routes: dict[str, Route] = dict(routes or {})
         self.requests: list[Request] = []
         site = self
@@ -75,7 +77,7 @@ class Site:
                 if not isinstance(sys.exc_info()[1], ConnectionError):  # the client hung up between requests
                     super().handle_error(request, client_address)
 
-        self._server = Server((host, 0), Handler)
+        self._server = Server((host, port), Handler)
         self.port = int(self._server.server_address[1])
         self.url = f"http://{host}:{self.port}"
         self._thread = threading.Thread(

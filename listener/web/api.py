@@ -187,7 +187,7 @@ def api_sources(web: WebDep) -> list[SourceOut]:
 @api.get("/status")
 def api_status(web: WebDep) -> StatusOut:
     now = web.now()
-    health = read.health(web.core, now, embedded=web.settings.embedded)
+    health = web.health(now)
     attainment = last_day(web.core, now)
     late = read.late_cases(web.core, now)
     return StatusOut(listener.__version__, health, late, attainment, attainment.rate)

@@ -31,7 +31,7 @@ PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"
 @router.api_route("/healthz", methods=["GET", "HEAD"])
 def healthz(web: WebDep) -> Response:
     """Without log-in, and so without anything that was heard: 200 when the jobs run and messages get through."""
-    health = read.health(web.core, web.now(), embedded=web.settings.embedded)
+    health = web.health(web.now())
     body = {"ok": health.ok, "problems": [t.what for t in health.troubles]}
     return JSONResponse(body, 200 if health.ok else 503)
 
@@ -103,7 +103,7 @@ class _Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         core, now = self.web.core, self.web.now()
-        health = read.health(core, now, embedded=self.web.settings.embedded)
+        health = self.web.health(now)
         yield InfoMetricFamily("listener_build", "This program", {"version": listener.__version__})
         yield _by("listener_cases_open", "Open cases", "state", health.open_cases)
         yield GaugeMetricFamily(

@@ -35,7 +35,7 @@ def overview(visit: Visitor) -> Response:
     late = [c for c in shown if (clock := c.next_clock) and clock.due_at and clock.due_at < now]
     paused = [c for c in shown if c.next_clock is None]
     running = [c for c in shown if c not in late and c not in paused]
-    health = read.health(core, now, embedded=visit.web.settings.embedded)
+    health = visit.web.health(now)
     values = {
         "groups": [("late", "Late", late), ("running", "Running", running), ("paused", "Paused", paused)],
         "late": read.late_cases(core, now),

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from fastapi import Depends, HTTPException, Request
 from starlette.responses import RedirectResponse, Response
 
+from listener.service import read
 from listener.service.core import Core
 from listener.web import login, words
 from listener.web.login import Brake, Session
@@ -31,6 +32,11 @@ class Web:
     now: Callable[[], datetime]
     renderer: Renderer
     brake: Brake
+
+    def health(self, now: datetime) -> read.Health:
+        return read.health(
+            self.core, now, embedded=self.settings.embedded, clock_speed=self.settings.clock_speed
+        )
 
     @property
     def cookie(self) -> str:
