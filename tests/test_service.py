@@ -99,7 +99,9 @@ def test_a_near_duplicate_elsewhere_joins(world: World) -> None:
 
 def test_another_matter_of_the_same_customer_is_another_case(world: World) -> None:
     world.hear(world.mention(1, "Halcyon charged my card twice, give my money back, this is fraud!"))
-    world.hear(world.mention(2, "The Halcyon app crashes at each start since the update, it is useless and awful."))
+    world.hear(
+        world.mention(2, "The Halcyon app crashes at each start since the update, it is useless and awful.")
+    )
     assert len(world.cases()) == 2
     second = world.cases()[1]
     assert second.customer.bad_experiences == 2
@@ -312,7 +314,9 @@ def test_resolving_before_any_answer_is_refused(world: World) -> None:
         act.resolve(world.core, 1, "Anna", "refunded", world.now)
 
 
-def test_editing_the_policy_touches_new_cases_only_until_it_is_reapplied(tmp_path: Path, world: World) -> None:
+def test_editing_the_policy_touches_new_cases_only_until_it_is_reapplied(
+    tmp_path: Path, world: World
+) -> None:
     world.hear(world.mention(1))
     shorter = Policy(first_response=timedelta(minutes=20))
     world.core = replace(world.core, rules=replace(world.core.rules, policies={"default": shorter}))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from listener.clock import Policy
 from listener.errors import DeliveryError, ListenerError
@@ -161,12 +162,7 @@ class World:
 @contextmanager
 def refused(kind: type[ListenerError], *words: str) -> Iterator[None]:
     """The block raises this error, and its message names these words."""
-    try:
+    with pytest.raises(kind) as caught:
         yield
-    except kind as error:
-        missing = [w for w in words if w not in str(error)]
-        assert not missing, f"{error} does not name {missing}"
-    else:
-        raise AssertionError(f"{kind.__name__} was not raised")
-
-
+    missing = [w for w in words if w not in str(caught.value)]
+    assert not missing, f"{caught.value} does not name {missing}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from listener.errors import DeliveryError, StorageError
 from listener.model import Delivery, Notice, NoticeKind, Person
@@ -57,26 +57,28 @@ def deliver(core: Core, now: Now, *, stopped: Callable[[], bool] = lambda: False
 
 
 def _serve(core: Core, responder: str, now: Now, stopped: Callable[[], bool]) -> Sent:
-    accepted = 0
+    accepted = failed = 0
     while not stopped():
         token = secrets.token_hex(8)
         with core.db.write() as connection:
             rows = outbox.lease_due(connection, responder, now(), LEASE, token, limit=BATCH)
         if not rows:
-            return Sent(accepted, 0)
+            return Sent(accepted, failed)
         for row in rows:
             if stopped():
                 with core.db.write() as connection:
                     outbox.give_back(connection, token)
                 break
-            if not _send(core, row, token, now):
-                return Sent(accepted, 1)
-            accepted += 1
-    return Sent(accepted, 0)
+            outcome = _send(core, row, token, now)
+            if outcome == "later":
+                return Sent(accepted, failed + 1)
+            accepted += outcome == "accepted"
+            failed += outcome == "parked"
+    return Sent(accepted, failed)
 
 
-def _send(core: Core, row: Row[Any], token: str, now: Now) -> bool:
-    """Send one delivery and write down what came of it; False when the responder can't be used just now."""
+def _send(core: Core, row: Row[Any], token: str, now: Now) -> Literal["accepted", "parked", "later"]:
+    """Send one delivery and write down what came of it; "later": the responder can't be used just now."""
     try:
         delivery, covered = _prepare(core, row, now())
         ref = core.responders[row.responder].send(delivery)
@@ -85,19 +87,19 @@ def _send(core: Core, row: Row[Any], token: str, now: Now) -> bool:
     except DeliveryError as error:
         if error.permanent:
             _park(core, row, token, str(error), now())
-            return True
+            return "parked"
         _retry_later(core, row, token, error, now())
-        return False
+        return "later"
     except Exception as error:  # noqa: BLE001 - a bug parks this delivery and never stops the others
         log.exception("responder %s: a bug parked delivery %s", row.responder, row.key)
         _park(core, row, token, f"a bug: {type(error).__name__}: {error}", now())
-        return True
+        return "parked"
     with core.db.write() as connection:
         if outbox.accept(connection, row.id, token, now()):
             outbox.supersede(connection, covered, now())
             if ref is not None and row.case_id is not None:
                 outbox.save_message_ref(connection, row.case_id, row.responder, ref)
-    return True
+    return "accepted"
 
 
 def _prepare(core: Core, row: Row[Any], now: datetime) -> tuple[Delivery, Sequence[int]]:

@@ -109,7 +109,7 @@ def add_label(
 
 
 def forget_old_text(connection: Connection, seen_before: datetime, *, limit: int) -> int:
-    """Delete the text of mentions seen before then, unless their case is open; the counts stay. How many were done."""
+    """Delete the text of mentions seen before then, unless their case is open; how many were done. Counts stay."""
     old = (
         select(mentions.c.id)
         .outerjoin(cases, cases.c.id == mentions.c.case_id)

@@ -172,7 +172,7 @@ def save_unchanged(connection: Connection, outcomes: Sequence[tuple[LeasedSource
             if ("first_poll_done_at" in row) is first
         ]
         if rows:
-            columns = {name: bindparam(name) for name in rows[0] if not name.startswith("b_")}
+            columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if not name.startswith("b_")}
             connection.execute(
                 update(sources)
                 .where(sources.c.id == bindparam("b_id"), sources.c.lease_token == bindparam("b_token"))

@@ -55,7 +55,7 @@ class _Answer:
     modified: datetime | None = None
 
 
-class _Missing(Exception):  # noqa: N818 - not an error: the town has no such page
+class _Missing(Exception):
     pass
 
 

@@ -35,7 +35,13 @@ DELIVERIES = {
     "superseded": "told in another message",
     "parked": "could not be delivered",
 }
-SOURCES = {"active": "listening", "paused": "paused", "stopped": "stopped", "parked": "parked after an error"}
+SOURCES = {
+    "active": "listening",
+    "paused": "paused",
+    "off": "paused in the configuration",
+    "stopped": "stopped",
+    "parked": "parked after an error",
+}
 ALARMS = {
     "reminder": "Reminder",
     "warning": "Warning",

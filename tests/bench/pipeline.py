@@ -104,7 +104,7 @@ def naive_chain(bodies: list[bytes], names: list[str], database: Path) -> int:
 
 
 def pipeline() -> None:
-    """On real feeds where they are at hand (see REAL), else on made ones, whose short texts favour the naive chain."""
+    """On real feeds where they are at hand (REAL), else on made ones, whose short texts favour the naive chain."""
     names = "the and to of in is for with on that der die und das og det som en la le".split()  # noqa: SIM905
     bodies = [path.read_bytes() for path in sorted(REAL.glob("*.xml"))]
     if not bodies:
