@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +49,18 @@ class Receiver:
         return 204, {}, b""
 
 
+@dataclass(frozen=True)
+class Kill:
+    """kill -9 so many seconds after the start; or already at a moment of this kind (see Moments), if one comes by."""
+
+    seconds: float
+    moment: str | None = None
+    armed: float = 0.0  # from so many seconds on
+
+
+NEVER = Kill(LONGEST_S)
+
+
 @dataclass
 class Run:
     """One life of a database, in one process or in many that died."""
@@ -57,8 +71,8 @@ class Run:
     sent: int = 0  # accepted by the receiver, repeats included
 
 
-def live(folder: Path, seed: int, luck: int, entries: int, kills: Iterable[float]) -> Run:
-    """Run the product in ``folder`` to its end, killed so many seconds after each start. Returns what it left.
+def live(folder: Path, seed: int, luck: int, entries: int, kills: Iterable[Kill]) -> Run:
+    """Run the product in ``folder`` to its end, starting it again after each kill. Returns what it left.
 
     ``seed`` decides what the customers write, ``luck`` which requests fail.
     """
@@ -67,23 +81,24 @@ def live(folder: Path, seed: int, luck: int, entries: int, kills: Iterable[float
     run = Run()
     with Site(town.routes()) as site, Site({"/hook": receiver}) as hook:
         write_config(folder, site.url, f"{hook.url}/hook", HOOK_TIMEOUT_S)
-        for delay in kills:
-            phase = _start(folder, delay, run)
+        for kill in kills:
+            phase = _start(folder, kill, run)
             if phase is None:
                 break
             run.kills.append(phase)
         else:
-            ended = _start(folder, LONGEST_S, run)
+            ended = _start(folder, NEVER, run)
             assert ended is None, f"it did not end within {LONGEST_S} s"
         run.record = read_record(folder / "listener.db", receiver.accepted)
         run.sent = len(receiver.accepted)
     return run
 
 
-def _start(folder: Path, delay: float, run: Run) -> str | None:
-    """Start the product and kill it ``delay`` seconds later: the phase it was in, or None when it had ended."""
+def _start(folder: Path, kill: Kill, run: Run) -> str | None:
+    """Start the product and kill it: the phase that it was in then, or None when it had ended before."""
+    deadly = [kill.moment, str(kill.armed)] if kill.moment else []
     with (folder / "log").open("a") as log:
-        command = [sys.executable, "-m", "tests.chaos.product", str(folder)]
+        command = [sys.executable, "-m", "tests.chaos.product", str(folder), *deadly]
         child = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=Path(__file__).parents[2]
         )
@@ -94,7 +109,7 @@ def _start(folder: Path, delay: float, run: Run) -> str | None:
         reader = threading.Thread(target=lambda: phases.extend(line.strip() for line in child.stdout or ()))
         reader.start()
         try:
-            code: int | None = child.wait(timeout=delay)
+            code: int | None = child.wait(timeout=kill.seconds)
         except subprocess.TimeoutExpired:
             code = None
     finally:
@@ -103,7 +118,7 @@ def _start(folder: Path, delay: float, run: Run) -> str | None:
     reader.join()
     child.stdout.close()
     run.seconds += time.monotonic() - begun
-    if code not in (0, None):
+    if code not in (0, None, -signal.SIGKILL):
         raise AssertionError(f"the product ended with {code}:\n{(folder / 'log').read_text()[-3000:]}")
     return None if code == 0 else phases[-1]
 
@@ -114,22 +129,34 @@ def check(
     """Kill the product so many times; the differences to an undisturbed run, of which there are to be none."""
     rng = random.Random(seed)
     calm = live(folder / "undisturbed", seed, 0, entries, [])
-    say(f"seed {seed}: undisturbed in {calm.seconds:.1f} s: " + _counts(calm.record))
+    moments: list[str] = json.loads((folder / "undisturbed" / "moments").read_text())
+    say(
+        f"seed {seed}: undisturbed in {calm.seconds:.1f} s, {len(moments)} kinds of moments: {_counts(calm.record)}"
+    )
     found: list[str] = []
     left, round_ = kills, 0
     while left:
-        # So that the last kills still find it at work, they fall into the time that an undisturbed run takes.
         round_ += 1
-        pace = 1.9 * calm.seconds / (left + 1)
-        longest = [MIGRATION_S] + [pace] * (left - 1)
-        wild = live(
-            folder / f"round-{round_}", seed, round_, entries, (rng.uniform(0, most) for most in longest)
-        )
+        wild = live(folder / f"round-{round_}", seed, round_, entries, plan(rng, left, calm.seconds, moments))
         left -= len(wild.kills)
         say(f"round {round_}: {len(wild.kills)} kills ({_named(wild.kills)}), {wild.seconds:.1f} s at work")
         say(f"round {round_}: {_counts(wild.record)}; sent twice with one key: {_repeats(wild)}")
         found += differences(calm.record, wild.record)
     return found
+
+
+def plan(rng: random.Random, kills: int, seconds: float, moments: list[str]) -> Iterator[Kill]:
+    """So many kills, the first while the database is made, half of them after a time, half at a kind of moment.
+
+    Their times add up to about what an undisturbed run takes, so that the last kills still find it at work.
+    """
+    opening = [m for m in moments if m.startswith("open:")]
+    working = [m for m in moments if not m.startswith("open:")]
+    pace = 1.8 * seconds / (kills + 1)
+    yield Kill(rng.uniform(0, MIGRATION_S), rng.choice([None, rng.choice(opening)]))
+    for number in range(kills - 1):
+        most = rng.uniform(0, pace)
+        yield Kill(most, None if number % 2 else rng.choice(working), rng.uniform(0, most))
 
 
 def _repeats(run: Run) -> int:

@@ -1,4 +1,4 @@
-"""The product under attack, in a process of its own: ``python -m tests.chaos.product FOLDER``.
+"""The product under attack, in a process of its own: ``python -m tests.chaos.product FOLDER [MOMENT SECONDS]``.
 
 It is the real one: configuration, ``app.build``, the three jobs, a team that acts. Only its clock is scripted: it
 stands still during a step, and moves on when all work of the step is done and written down in ``FOLDER/step``. A
@@ -9,12 +9,19 @@ time passes for it alone.
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
 import sys
+import threading
+import time
 import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, Engine, event, func, select, update
 
 from listener import config
 from listener.app import App, build
@@ -73,9 +80,41 @@ poll_workers = 4
     )
 
 
+class Moments:
+    """Names each moment by what the database was and is being told, and kills the process at a given one.
+
+    A kill after so many seconds seldom falls between two statements that belong together, for most of the time goes
+    into sending and scoring. A moment here is a phase and the last three statements of a thread, the last of which
+    is not executed yet. ``deadly`` is waited for from ``seconds`` on.
+    """
+
+    def __init__(self, deadly: str | None = None, seconds: float = 0) -> None:
+        self.deadly = deadly
+        self.deadly_from = time.monotonic() + seconds
+        self.phase = "open"
+        self.seen: set[str] = set()
+        self._thread = threading.local()
+        event.listen(Engine, "before_cursor_execute", self._statement)
+        event.listen(Engine, "commit", lambda _connection: self._note("COMMIT"))
+
+    def _statement(self, _c: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
+        words = statement.split(None, 1)[0].upper()
+        table = re.search(r"(?:INTO|UPDATE|FROM|TABLE|INDEX)\s+(\w+)", statement)
+        self._note(f"{words} {table[1]}" if table else words)
+
+    def _note(self, what: str) -> None:
+        last: tuple[str, ...] = getattr(self._thread, "last", ())
+        self._thread.last = (*last[-2:], what)
+        moment = f"{self.phase}: {' > '.join(self._thread.last)}"
+        self.seen.add(moment)
+        if moment == self.deadly and time.monotonic() >= self.deadly_from:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Product:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, moments: Moments) -> None:
         self.folder = folder
+        self.moments = moments
         self.step = read_step(folder)
         self.app: App = build(config.load(folder / "listener.toml"), now=self.now)
         self.db = self.app.core.db
@@ -88,6 +127,7 @@ class Product:
         self._leases_end()
         while self.step < len(TIMES):
             for phase in (self.poll, self.act, self.tick, self.deliver):
+                self.moments.phase = phase.__name__
                 print(phase.__name__, flush=True)
                 phase()
             write_step(self.folder, self.step + 1)
@@ -176,10 +216,11 @@ class Product:
 
 
 def main() -> None:
+    folder, *deadly = sys.argv[1:]
+    moments = Moments(deadly[0], float(deadly[1])) if deadly else Moments()
     print("open", flush=True)
-    product = Product(Path(sys.argv[1]))
-    product.run()
-    print("end", flush=True)
+    Product(Path(folder), moments).run()
+    Path(folder, "moments").write_text(json.dumps(sorted(moments.seen)))
 
 
 if __name__ == "__main__":
