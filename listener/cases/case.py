@@ -236,14 +236,11 @@ def _pause(case: Case, at: datetime) -> Case:
 
 
 def _resume(case: Case, at: datetime) -> Case:
-    calendar = Policy.from_json(case.policy).calendar
+    policy = Policy.from_json(case.policy)
     clocks = []
     for clock in case.clocks:
         if clock.name == ClockName.RESOLUTION and clock.met_at is None and clock.due_at is None:
-            # Paused when it was late already: it stays late by as much, counted back in plain time.
-            late = clock.left < timedelta(0)
-            due = at + clock.left if late else calendar.add(at, clock.left)
-            clock = replace(clock, since=at, due_at=due)
+            clock = replace(clock, since=at, due_at=_due(policy, at, clock.left))
         clocks.append(clock)
     return replace(case, clocks=tuple(clocks))
 
@@ -290,17 +287,23 @@ def _responded(case: Case, event: Responded) -> Case:
 
 
 def _reapplied(case: Case, event: PolicyReapplied) -> Case:
-    """The new policy's targets for the running clocks, counted from when each started."""
-    policy = Policy.from_json(event.policy)
-    targets = {
-        ClockName.FIRST_RESPONSE: policy.first_response,
-        ClockName.NEXT_RESPONSE: policy.next_response,
-        ClockName.RESOLUTION: policy.resolution,
-    }
+    """The new policy's targets for the clocks that are not met yet; the working time used so far counts.
+
+    A first response that was due sooner, because the customer had been let down before, stays so by the new policy.
+    """
+    old, new = Policy.from_json(case.policy), Policy.from_json(event.policy)
     clocks = []
     for clock in case.clocks:
-        if clock.running:
-            target = targets[clock.name]
-            clock = replace(_clock(clock.key, clock.name, policy, clock.started_at, target))
+        if clock.met_at is None:
+            bad_experiences = 2 if clock.target < old.target(clock.name) else 1
+            target = new.target(clock.name, bad_experiences)
+            left = target - (clock.target - clock.left)
+            due = _due(new, clock.since, left) if clock.running else None
+            clock = replace(clock, target=target, left=left, due_at=due)
         clocks.append(clock)
     return replace(case, policy=event.policy, clocks=tuple(clocks))
+
+
+def _due(policy: Policy, since: datetime, left: timedelta) -> datetime:
+    """When the working time that was ``left`` is over; a clock that was late stays late by as much, in plain time."""
+    return since + left if left < timedelta(0) else policy.calendar.add(since, left)

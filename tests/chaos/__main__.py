@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,22 +51,22 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Kill:
-    """kill -9 so many seconds after the start; or already at a moment of this kind (see Moments), if one comes by."""
+    """kill -9 so many seconds after the step has begun; or from then on at a moment of this kind (see Moments)."""
 
+    step: int
     seconds: float
     moment: str | None = None
-    armed: float = 0.0  # from so many seconds on
 
 
-NEVER = Kill(LONGEST_S)
+NEVER = Kill(0, LONGEST_S)
 
 
 @dataclass
 class Run:
     """One life of a database, in one process or in many that died."""
 
-    seconds: float = 0.0
-    kills: list[str] = field(default_factory=list)  # the phase that each fell into
+    kills: list[str] = field(default_factory=list)  # the step and phase that each fell into
+    begun: list[tuple[int, float]] = field(default_factory=list)  # (step, time.monotonic()) of each phase
     record: Record = field(default_factory=dict)
     sent: int = 0  # accepted by the receiver, repeats included
 
@@ -95,29 +95,37 @@ def live(folder: Path, seed: int, luck: int, entries: int, kills: Iterable[Kill]
 
 
 def _start(folder: Path, kill: Kill, run: Run) -> str | None:
-    """Start the product and kill it: the phase that it was in then, or None when it had ended before."""
-    deadly = [kill.moment, str(kill.armed)] if kill.moment else []
+    """Start the product and kill it: the step and phase that it was in then, or None when it had ended before."""
+    deadly = [str(kill.step), kill.moment] if kill.moment else []
+    command = [sys.executable, "-m", "tests.chaos.product", str(folder), *deadly]
+    phases, reached = [""], threading.Event()
+
+    def follow(lines: Iterable[str]) -> None:
+        for line in lines:
+            phases.append(line.strip())
+            step = int(line.split()[0])
+            run.begun.append((step, time.monotonic()))
+            if step >= kill.step:
+                reached.set()
+        reached.set()
+
     with (folder / "log").open("a") as log:
-        command = [sys.executable, "-m", "tests.chaos.product", str(folder), *deadly]
         child = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=Path(__file__).parents[2]
         )
     assert child.stdout is not None
+    reader = threading.Thread(target=follow, args=[child.stdout])
+    reader.start()
     try:
-        phases = [child.stdout.readline().strip()]
-        begun = time.monotonic()
-        reader = threading.Thread(target=lambda: phases.extend(line.strip() for line in child.stdout or ()))
-        reader.start()
-        try:
-            code: int | None = child.wait(timeout=kill.seconds)
-        except subprocess.TimeoutExpired:
-            code = None
+        reached.wait(LONGEST_S)
+        code: int | None = child.wait(timeout=LONGEST_S if kill.moment else kill.seconds)
+    except subprocess.TimeoutExpired:
+        code = None
     finally:
         child.kill()
         child.wait()
-    reader.join()
-    child.stdout.close()
-    run.seconds += time.monotonic() - begun
+        reader.join()
+        child.stdout.close()
     if code not in (0, None, -signal.SIGKILL):
         raise AssertionError(f"the product ended with {code}:\n{(folder / 'log').read_text()[-3000:]}")
     return None if code == 0 else phases[-1]
@@ -129,34 +137,38 @@ def check(
     """Kill the product so many times; the differences to an undisturbed run, of which there are to be none."""
     rng = random.Random(seed)
     calm = live(folder / "undisturbed", seed, 0, entries, [])
-    moments: list[str] = json.loads((folder / "undisturbed" / "moments").read_text())
-    say(
-        f"seed {seed}: undisturbed in {calm.seconds:.1f} s, {len(moments)} kinds of moments: {_counts(calm.record)}"
-    )
+    moments: dict[str, list[int]] = json.loads((folder / "undisturbed" / "moments").read_text())
+    say(f"seed {seed}, {len(moments)} kinds of moments; undisturbed: {_counts(calm.record)}")
     found: list[str] = []
     left, round_ = kills, 0
     while left:
         round_ += 1
-        wild = live(folder / f"round-{round_}", seed, round_, entries, plan(rng, left, calm.seconds, moments))
+        wild = live(folder / f"round-{round_}", seed, round_, entries, plan(rng, left, calm, moments))
         left -= len(wild.kills)
-        say(f"round {round_}: {len(wild.kills)} kills ({_named(wild.kills)}), {wild.seconds:.1f} s at work")
+        say(f"round {round_}: {len(wild.kills)} kills ({_named(wild.kills)})")
         say(f"round {round_}: {_counts(wild.record)}; sent twice with one key: {_repeats(wild)}")
         found += differences(calm.record, wild.record)
     return found
 
 
-def plan(rng: random.Random, kills: int, seconds: float, moments: list[str]) -> Iterator[Kill]:
-    """So many kills, the first while the database is made, half of them after a time, half at a kind of moment.
+def plan(rng: random.Random, kills: int, calm: Run, moments: dict[str, list[int]]) -> list[Kill]:
+    """So many kills, the first while the database is made, of the others half at a time, half at a kind of moment.
 
-    Their times add up to about what an undisturbed run takes, so that the last kills still find it at work.
+    Times are as likely as they are long, and each kind of moment is as likely as any other.
     """
     opening = [m for m in moments if m.startswith("open:")]
     working = [m for m in moments if not m.startswith("open:")]
-    pace = 1.8 * seconds / (kills + 1)
-    yield Kill(rng.uniform(0, MIGRATION_S), rng.choice([None, rng.choice(opening)]))
+    first = rng.choice([Kill(0, rng.uniform(0, MIGRATION_S)), Kill(0, 0, rng.choice(opening))])
+    others = []
     for number in range(kills - 1):
-        most = rng.uniform(0, pace)
-        yield Kill(most, None if number % 2 else rng.choice(working), rng.uniform(0, most))
+        if number % 2:
+            at = rng.uniform(calm.begun[0][1], calm.begun[-1][1])
+            step = max(step for step, begun in calm.begun if begun <= at)
+            others.append(Kill(step, at - min(begun for s, begun in calm.begun if s == step)))
+        else:
+            moment = rng.choice(working)
+            others.append(Kill(rng.choice(moments[moment]), 0, moment))
+    return [first, *sorted(others, key=lambda kill: kill.step)]
 
 
 def _repeats(run: Run) -> int:
@@ -168,7 +180,9 @@ def _counts(record: Record) -> str:
 
 
 def _named(kills: list[str]) -> str:
-    return ", ".join(f"{n} in {phase}" for phase, n in Counter(kills).most_common())
+    return ", ".join(
+        f"{n} in {phase}" for phase, n in Counter(kill.split()[-1] for kill in kills).most_common()
+    )
 
 
 def main() -> int:

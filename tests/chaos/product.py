@@ -1,4 +1,4 @@
-"""The product under attack, in a process of its own: ``python -m tests.chaos.product FOLDER [MOMENT SECONDS]``.
+"""The product under attack, in a process of its own: ``python -m tests.chaos.product FOLDER [STEP MOMENT]``.
 
 It is the real one: configuration, ``app.build``, the three jobs, a team that acts. Only its clock is scripted: it
 stands still during a step, and moves on when all work of the step is done and written down in ``FOLDER/step``. A
@@ -15,8 +15,8 @@ import re
 import signal
 import sys
 import threading
-import time
 import zlib
+from collections import defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -85,19 +85,24 @@ class Moments:
 
     A kill after so many seconds seldom falls between two statements that belong together, for most of the time goes
     into sending and scoring. A moment here is a phase and the last three statements of a thread, the last of which
-    is not executed yet. ``deadly`` is waited for from ``seconds`` on.
+    is not executed yet. ``deadly`` is waited for from step ``deadly_step`` on.
     """
 
-    def __init__(self, deadly: str | None = None, seconds: float = 0) -> None:
+    def __init__(self, deadly_step: int = 0, deadly: str | None = None) -> None:
+        self.deadly_step = deadly_step
         self.deadly = deadly
-        self.deadly_from = time.monotonic() + seconds
+        self.step = 0
         self.phase = "open"
-        self.seen: set[str] = set()
+        self.seen: dict[str, set[int]] = defaultdict(set)  # moment -> the steps in which it came
         self._thread = threading.local()
         event.listen(Engine, "before_cursor_execute", self._statement)
         event.listen(Engine, "commit", lambda _connection: self._note("COMMIT"))
 
-    def _statement(self, _c: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
+    def begin(self, step: int, phase: str) -> None:
+        self.step, self.phase = step, phase
+        print(step, phase, flush=True)
+
+    def _statement(self, _connection: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
         words = statement.split(None, 1)[0].upper()
         table = re.search(r"(?:INTO|UPDATE|FROM|TABLE|INDEX)\s+(\w+)", statement)
         self._note(f"{words} {table[1]}" if table else words)
@@ -106,8 +111,8 @@ class Moments:
         last: tuple[str, ...] = getattr(self._thread, "last", ())
         self._thread.last = (*last[-2:], what)
         moment = f"{self.phase}: {' > '.join(self._thread.last)}"
-        self.seen.add(moment)
-        if moment == self.deadly and time.monotonic() >= self.deadly_from:
+        self.seen[moment].add(self.step)
+        if moment == self.deadly and self.step >= self.deadly_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -127,8 +132,7 @@ class Product:
         self._leases_end()
         while self.step < len(TIMES):
             for phase in (self.poll, self.act, self.tick, self.deliver):
-                self.moments.phase = phase.__name__
-                print(phase.__name__, flush=True)
+                self.moments.begin(self.step, phase.__name__)
                 phase()
             write_step(self.folder, self.step + 1)
             self.step += 1
@@ -216,11 +220,12 @@ class Product:
 
 
 def main() -> None:
-    folder, *deadly = sys.argv[1:]
-    moments = Moments(deadly[0], float(deadly[1])) if deadly else Moments()
-    print("open", flush=True)
-    Product(Path(folder), moments).run()
-    Path(folder, "moments").write_text(json.dumps(sorted(moments.seen)))
+    folder, deadly = Path(sys.argv[1]), sys.argv[2:]
+    moments = Moments(int(deadly[0]), deadly[1]) if deadly else Moments()
+    moments.begin(read_step(folder), "open")
+    Product(folder, moments).run()
+    seen = {moment: sorted(steps) for moment, steps in moments.seen.items()}
+    (folder / "moments").write_text(json.dumps(seen))
 
 
 if __name__ == "__main__":
