@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 _ITEM = re.compile(rb"<(item|entry)[\s>].*?</\1>", re.DOTALL)
+_ID = re.compile(rb"<guid\b[^>]*>(.*?)</guid>|<id\b[^>]*>(.*?)</id>", re.DOTALL)
+_LINK = re.compile(rb"<link\b[^>]*>(.*?)</link>|<link\b[^>]*\shref=[\"'](.*?)[\"']", re.DOTALL)
 _MOST = 2_000  # items whose digests are kept: a longer feed is parsed whole
 
 
@@ -44,7 +46,13 @@ def without_known(body: bytes, found: list[bytes], cursor: str | None) -> bytes 
     fresh = [_digest(item) not in known for item in found]
     if all(fresh):
         return body
-    return b"".join(_pieces(body, fresh)) if any(fresh) else None
+    if not any(fresh):
+        return None
+    # Items that share an id are told apart by each other, so those are read together.
+    ids: dict[bool, set[bytes]] = {True: set(), False: set()}
+    for item, is_fresh in zip(found, fresh, strict=True):
+        ids[is_fresh].update(_ids(item))
+    return b"".join(_pieces(body, fresh)) if ids[True].isdisjoint(ids[False]) else body
 
 
 def _pieces(body: bytes, fresh: list[bool]) -> Iterator[bytes]:
@@ -53,6 +61,10 @@ def _pieces(body: bytes, fresh: list[bool]) -> Iterator[bytes]:
         yield body[end : match.end() if keep else match.start()]
         end = match.end()
     yield body[end:]
+
+
+def _ids(item: bytes) -> list[bytes]:
+    return [b"".join(found).strip() for found in _ID.findall(item) or _LINK.findall(item)]
 
 
 def _digest(item: bytes) -> str:

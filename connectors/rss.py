@@ -16,7 +16,7 @@ from connectors._feed import Entry, Feed, join, read
 from connectors._news import digests, items, without_known
 from connectors._text import NOBODY, clean, plain
 from listener.model import Author, Mention, Page, Skipped
-from listener.ports import get_if_changed
+from listener.ports import get_if_changed, matched_text
 
 
 class Rss(BaseModel):
@@ -37,6 +37,9 @@ class Rss(BaseModel):
     )
 
     def poll(self, http: httpx.Client, cursor: str | None) -> Page:
+        return self.select(http, cursor, _everything)
+
+    def select(self, http: httpx.Client, cursor: str | None, wanted: Callable[[str], bool]) -> Page:
         response = get_if_changed(http, str(self.url))
         found = items(response.content)
         body = without_known(response.content, found, cursor)
@@ -47,14 +50,20 @@ class Rss(BaseModel):
             charset=response.charset_encoding,
             url=str(response.url),
             platform=self.platform or _host(str(self.url)),
+            wanted=wanted,
         )
-        # Items that share a guid are told apart by each other: of such a feed none is left out.
-        shared = any(" " in mention.external_id for mention in page.mentions)
-        return replace(page, cursor=None if shared else digests(found))
+        return replace(page, cursor=digests(found))
 
 
-def parse(body: bytes, *, charset: str | None, url: str, platform: str) -> Page:
-    """A feed's bytes as a page of mentions. Raises ``ParseError`` when it is no feed.
+def parse(
+    body: bytes,
+    *,
+    charset: str | None,
+    url: str,
+    platform: str,
+    wanted: Callable[[str], bool] | None = None,
+) -> Page:
+    """A feed's bytes as a page of those mentions that are wanted. Raises ``ParseError`` when it is no feed.
 
     ``charset`` is what HTTP claims, ``url`` where it was found in the end (relative links start there).
     """
@@ -65,21 +74,35 @@ def parse(body: bytes, *, charset: str | None, url: str, platform: str) -> Page:
     if any(entry.rating for entry in feed.entries):  # the App Store's feeds begin with the app itself
         skipped += [Skipped(plain(e.title), "it is no review") for e in feed.entries if not e.rating]
         feed.entries = [entry for entry in feed.entries if entry.rating]
-    found = dict.fromkeys(_mention(entry, feed, url, platform) for entry in feed.entries)
+    ids = [entry.id or entry.link for entry in feed.entries]
+    if wanted is None or len(set(ids)) < len(
+        ids
+    ):  # the same id: told apart by each other, so none may be left out
+        wanted = _everything
+    made = [m for entry in feed.entries if (m := _mention(entry, feed, url, platform, wanted)) is not None]
+    found = dict.fromkeys(made)
     mentions: dict[str, Mention] = {}
     for mention in _told_apart(list(found)):
         mentions.setdefault(mention.external_id, mention)
-    if repeated := len(feed.entries) - len(mentions):
+    if repeated := len(made) - len(mentions):
         skipped.append(Skipped(f"{repeated} of the entries", "they repeat others of this feed word for word"))
     return Page(tuple(mentions.values()), skipped=tuple(skipped), poll_after=feed.poll_after)
 
 
-def _mention(entry: Entry, feed: Feed, url: str, platform: str) -> Mention:
+def _everything(_text: str) -> bool:
+    return True
+
+
+def _mention(
+    entry: Entry, feed: Feed, url: str, platform: str, wanted: Callable[[str], bool]
+) -> Mention | None:
+    title = " ".join(plain(entry.title).split())
+    text = (plain if entry.markup else clean)(entry.content) or plain(entry.summary)
+    if not wanted(matched_text(title, text)):
+        return None
     base = join(url, entry.base or feed.link)
     link = _web(base, entry.link) or (_web(base, entry.id) if "//" in entry.id else None)
     published = entry.published or entry.updated
-    title = " ".join(plain(entry.title).split())
-    text = (plain if entry.markup else clean)(entry.content) or plain(entry.summary)
     author = _author(entry, base, platform)
     guid = entry.id if entry.id != entry.link else ""  # a relative link is made absolute first
     return Mention(

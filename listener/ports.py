@@ -6,6 +6,7 @@ Third parties publish theirs as entry points ``listener.connectors`` and ``liste
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import httpx
@@ -24,6 +25,22 @@ class Connector(Protocol):
         for refused, failed and error-status requests; cookies, redirects and robots.txt are its business.
         """
         ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """An optional power of a connector: makes only the mentions that are wanted, where most are not."""
+
+    def select(self, http: httpx.Client, cursor: str | None, wanted: Callable[[str], bool]) -> Page:
+        """As ``poll``, but without the mentions whose title and text, joined as ``matched_text`` does, are not
+        wanted. Of 100 feed entries one names a brand; the others need no author, dates and links.
+        """
+        ...
+
+
+def matched_text(title: str, text: str) -> str:
+    """What of a mention is searched for brand names."""
+    return f"{title}\n{text}" if title else text
 
 
 @runtime_checkable

@@ -209,14 +209,20 @@ class Life(RuleBasedStateMachine):
         assert CASE.validate_python(CASE.dump_python(self.case, mode="json")) == self.case
 
     @invariant()
-    def an_alarm_is_recorded_once_a_cycle(self) -> None:
-        cycle, seen = 1, set()
+    def each_alarm_is_recorded_once_a_cycle_and_none_is_forgotten(self) -> None:
+        cycle, recorded = 1, set()
         for one in self.events:
-            cycle += isinstance(one, cases.Reopened)
+            if isinstance(one, cases.Reopened):
+                cycle, recorded = cycle + 1, set()
             if isinstance(one, cases.Alarmed):
-                assert (cycle, one.clock, one.step) not in seen
-                seen.add((cycle, one.clock, one.step))
+                assert (one.clock, one.step) not in recorded
+                recorded.add((one.clock, one.step))
         assert cycle == self.case.cycle
+        ahead = [(a.clock.key, a.step.key) for a in cases.alarms(self.case)]
+        running = [c for c in self.case.clocks if c.running]
+        steps = Policy.from_json(self.case.policy).steps
+        expected = {(c.key, s.key) for c in running for s in steps if s.clock == c.name} - recorded
+        assert sorted(ahead) == sorted(expected)
 
     @invariant()
     def a_closed_case_is_silent(self) -> None:
@@ -354,6 +360,12 @@ def test_a_customer_let_down_before_keeps_the_shorter_target_when_a_policy_is_re
     clock = after.clock(ClockName.FIRST_RESPONSE)
     assert clock is not None
     assert (clock.target, clock.due_at) == (HOUR, START + HOUR)
+
+
+def test_waiting_never_stops_a_response_clock() -> None:
+    case, now = lived()
+    waiting = cases.apply(case, cases.Waited(at=now, actor="Anna"))  # no command gets that far
+    assert waiting.clock(ClockName.FIRST_RESPONSE) == case.clock(ClockName.FIRST_RESPONSE)
 
 
 REFUSALS: dict[str, tuple[tuple[Any, ...], Callable[[Case, datetime], Any], type[ListenerError], str]] = {

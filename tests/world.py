@@ -129,7 +129,10 @@ class World:
         with self.db.write() as connection:
             connection.execute(source_rows.sources.update().values(next_poll_at=self.now))
         (leased,) = poll_job.lease_due(self.core, self.now, "token", limit=10)
-        return poll_job.poll(self.core, leased, lambda: self.now)
+        report = poll_job.poll(self.core, leased, lambda: self.now)
+        if report.unchanged is not None:
+            poll_job.save_unchanged(self.core, [report.unchanged])
+        return report
 
     def tick(self) -> int:
         return tick_job.tick(self.core, self.now)

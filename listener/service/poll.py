@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import random
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
+
+import httpx
 
 from listener.errors import NotModified, NotOurTurn, RetryLater, SourceError, SourceGone, StorageError
 from listener.model import Author, Mention, Page, Skipped
+from listener.ports import Selective, matched_text
 from listener.service.core import Core, Now, Source, Tell, log, queue, verdict_columns
 from listener.service.incidents import Heard, edited, settle
 from listener.storage import Connection
@@ -74,15 +78,16 @@ def poll(core: Core, leased: LeasedSource, now: Now) -> Report:
     try:
         http = core.fetch.client(memory)
         cursor = leased.cursor
+        read = _reader(core, source)
         for number in range(MAX_PAGES):
-            page = source.connector.poll(http, cursor)
+            page = read(http, cursor)
             wish = page.poll_after
             last = not page.more or page.cursor == cursor or number == MAX_PAGES - 1
             row: dict[str, Any] = {"lease_until": now() + LEASE}
             if last:
                 row = _success(source, leased, memory, wish, now())
             row["cursor"] = page.cursor
-            if not _store(core, source, leased, page, now(), row, report):
+            if not _store(core, source, leased, page, now(), row, report, last=last):
                 report.error = "another process has taken this source over"
                 return report
             cursor = page.cursor
@@ -112,6 +117,14 @@ def poll(core: Core, leased: LeasedSource, now: Now) -> Report:
         message = f"a bug stopped it: {type(error).__name__}: {error} ({place.name}, line {place.lineno})"
         _fail(core, source, leased, report, message, now(), state="parked")
     return report
+
+
+def _reader(core: Core, source: Source) -> Callable[[httpx.Client, str | None], Page]:
+    """How the source is read: where only what names a brand is taken, the rest need not even be made."""
+    connector = source.connector
+    if source.brand is None and isinstance(connector, Selective):
+        return partial(connector.select, wanted=lambda text: bool(core.matcher.hits(text)))
+    return connector.poll
 
 
 def save_unchanged(core: Core, found: Sequence[Unchanged]) -> None:
@@ -184,8 +197,13 @@ def _store(
     now: datetime,
     row: dict[str, Any],
     report: Report,
+    *,
+    last: bool,
 ) -> bool:
-    """Store the page in one transaction; False when the lease was lost. Scoring is done before, outside it."""
+    """Store the page in one transaction; False when the lease was lost. Scoring is done before, outside it.
+
+    A last page that brings nothing is left to ``save_unchanged``.
+    """
     found = {m.external_id: m for raw in page.mentions if (m := _clean(source, raw, now)) is not None}
     about = {m.external_id: hit for m in found.values() if (hit := _about(core, source, m)) is not None}
     known: dict[str, Any] = {}
@@ -207,6 +225,11 @@ def _store(
             new.append(item)
         else:
             changed.append((item, before))
+    report.mentions += len(page.mentions)
+    report.skipped += page.skipped
+    if last and not new and not changed:
+        report.unchanged = Unchanged(leased, row)
+        return True
     with core.db.write() as connection:
         if not source_rows.save_poll(connection, leased, new=len(new), now=now, **row):
             return False
@@ -214,10 +237,8 @@ def _store(
         opened = settle(core, connection, source, new, now, backfill=leased.first_poll)
         for item, before in changed:
             opened += edited(core, connection, source, item, before, now)
-    report.mentions += len(page.mentions)
     report.new += len(new)
     report.cases += opened
-    report.skipped += page.skipped
     return True
 
 
@@ -247,7 +268,7 @@ def _about(core: Core, source: Source, mention: Mention) -> tuple[str, str | Non
     """The brand that the mention is about, and the competitor that it names instead; None: neither."""
     if source.brand is not None:
         return source.brand, None
-    hits = core.matcher.hits(f"{mention.title}\n{mention.text}" if mention.title else mention.text)
+    hits = core.matcher.hits(matched_text(mention.title, mention.text))
     if not hits:
         return None
     own = [hit for hit in hits if not hit.competitor]

@@ -161,24 +161,18 @@ def save_poll(
 
 
 def save_unchanged(connection: Connection, outcomes: Sequence[tuple[LeasedSource, dict[str, Any]]]) -> None:
-    """Write the outcomes of polls that found nothing new; those whose lease has gone are left out.
-
-    The rows have the same columns, apart from ``first_poll_done_at``, which only a first poll sets.
-    """
-    for first in (True, False):
-        rows = [
-            {"b_id": leased.id, "b_token": leased.token, **row}
-            for leased, row in outcomes
-            if ("first_poll_done_at" in row) is first
-        ]
-        if rows:
-            columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if not name.startswith("b_")}
-            connection.execute(
-                update(sources)
-                .where(sources.c.id == bindparam("b_id"), sources.c.lease_token == bindparam("b_token"))
-                .values(**columns),
-                rows,
-            )
+    """Write the outcomes of polls that found nothing new; those whose lease has gone are left out."""
+    alike: dict[frozenset[str], list[dict[str, Any]]] = {}
+    for leased, row in outcomes:
+        alike.setdefault(frozenset(row), []).append({"b_id": leased.id, "b_token": leased.token, **row})
+    for columns, rows in alike.items():
+        values: dict[str, Any] = {name: bindparam(name) for name in sorted(columns)}
+        connection.execute(
+            update(sources)
+            .where(sources.c.id == bindparam("b_id"), sources.c.lease_token == bindparam("b_token"))
+            .values(**values),
+            rows,
+        )
 
 
 def release_all(connection: Connection, token: str) -> None:

@@ -29,7 +29,8 @@ def entry(rng: random.Random, feed: int, number: int, name: str | None) -> str:
     text = " ".join(words)
     at = format_datetime(START + timedelta(minutes=feed * 100 + number))
     return (
-        f"<item><guid isPermaLink='false'>f{feed}-{number}</guid><title>Post {number} of {feed}</title>"
+        f"<item><guid isPermaLink='false'>http://blog{feed}.example/?p={number}</guid>"
+        f"<title>Post {number} of {feed}</title>"
         f"<link>http://blog{feed}.example/{number}</link><author>a{number}@blog{feed}.example</author>"
         f"<pubDate>{at}</pubDate><description>&lt;p&gt;{text[:150]}&lt;/p&gt;&lt;p&gt;{text[150:]}&lt;/p&gt;"
         f"</description></item>"
@@ -46,7 +47,7 @@ def feed(number: int, entries: int, names: list[str], share: float, *, new: bool
         items.pop()
     return (
         f"<?xml version='1.0' encoding='utf-8'?><rss version='2.0'><channel><title>Blog {number}</title>"
-        f"<link>http://blog{number}.example/</link>{''.join(items)}</channel></rss>"
+        f"<link>http://blog{number}.example/</link><language>en-GB</language>{''.join(items)}</channel></rss>"
     ).encode()
 
 

@@ -75,7 +75,9 @@ def make_core(folder: Path, bodies: Sequence[bytes], names: list[str]) -> Core:
 def hear_all(core: Core) -> int:
     found = 0
     while leased := poll_job.lease_due(core, NOW, "bench", limit=100):
-        found += sum(poll_job.poll(core, source, lambda: NOW).new for source in leased)
+        reports = [poll_job.poll(core, source, lambda: NOW) for source in leased]
+        poll_job.save_unchanged(core, [r.unchanged for r in reports if r.unchanged is not None])
+        found += sum(report.new for report in reports)
     return found
 
 
