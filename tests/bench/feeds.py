@@ -1,6 +1,5 @@
 """Polling 500 local feeds of 30 entries through ``listener poll --once``, against the ``reader`` library.
 
-``reader`` (with feedparser < 6.0.13, whose parser it takes over) is installed into .bench/reader at the first run.
 It stores every entry; Listener looks for 20 brand names, of which 1% of the entries name one.
 """
 
@@ -11,15 +10,13 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.report import command, ratio, timed
+from tests.bench.report import command, environment, ratio, timed
 
 FEEDS, ENTRIES, NAMES, SHARE = 500, 30, 20, 0.01
-READER = Path(".bench/reader")
 LISTENER = str(Path(sys.executable).with_name("listener"))
 MODES = (
     ("first", "first poll"),
@@ -54,7 +51,7 @@ def latency() -> None:
 
 
 def _compare(*, latency: float, goals: dict[str, int], reader_workers: int, workers: int) -> None:
-    python = _reader_environment()
+    python = environment()
     with server(latency) as port, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         script, database = folder / "poll_with_reader.py", folder / "reader.db"
@@ -121,12 +118,3 @@ def _check(database: Path) -> None:
     if failing or not found:
         sys.exit(f"{failing} sources failed, {found} mentions were found: nothing was measured")
     print(f"    {found} mentions were found and scored in {FEEDS * ENTRIES} entries")
-
-
-def _reader_environment() -> str:
-    python = READER / "bin" / "python"
-    if not python.exists():
-        print("    installing reader into .bench (once) ...", flush=True)
-        venv.create(READER, with_pip=True)
-        command(str(python), "-m", "pip", "install", "--quiet", "reader", "feedparser<6.0.13")
-    return str(python)

@@ -6,7 +6,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+import venv
+from collections.abc import Callable
+from pathlib import Path
 
 
 def ratio(what: str, theirs: float, ours: float, goal: float) -> None:
@@ -41,10 +43,18 @@ def command(*words: str) -> None:
         sys.exit(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
 
 
-def interleaved(pairs: Sequence[Callable[[], object]], runs: int) -> list[float]:
-    """The median seconds of each, run in turns, so that a drifting machine is the same for all."""
-    taken: list[list[float]] = [[] for _ in pairs]
-    for _ in range(runs):
-        for index, run in enumerate(pairs):
-            taken[index].append(timed(run))
-    return [statistics.median(times) for times in taken]
+PEERS = Path(".bench/peers")
+
+
+def environment() -> str:
+    """The Python of an environment with the peers that we are measured against, made at the first call.
+
+    feedparser < 6.0.13, whose parser the ``reader`` library takes over.
+    """
+    python = PEERS / "bin" / "python"
+    if not python.exists():
+        print("    installing the peers into .bench (once) ...", flush=True)
+        venv.create(PEERS, with_pip=True)
+        packages = ("reader", "feedparser<6.0.13", "beautifulsoup4", "langdetect", "vaderSentiment")
+        command(str(python), "-m", "pip", "install", "--quiet", *packages)
+    return str(python)
