@@ -83,9 +83,27 @@ def hear_all(core: Core) -> int:
 def pipeline() -> None:
     """On real feeds where they are at hand (REAL), else on made ones, whose short texts favour the naive chain."""
     # Twenty words of which nearly every text holds some.
-    names = (
-        ["with", "that", "this", "from", "have", "which", "what", "about", "more", "will", "mit", "nicht", "auch", "eine", "som", "ikke", "men", "pas", "con"]
-    )
+    names = [
+        "with",
+        "that",
+        "this",
+        "from",
+        "have",
+        "which",
+        "what",
+        "about",
+        "more",
+        "will",
+        "mit",
+        "nicht",
+        "auch",
+        "eine",
+        "som",
+        "ikke",
+        "men",
+        "pas",
+        "con",
+    ]
     bodies = 4 * [path.read_bytes() for path in sorted(REAL.glob("*.xml"))]
     if not bodies:
         print(f"    {REAL} is not here: made feeds instead of real ones")
