@@ -10,7 +10,8 @@ from listener.cases import Case, Event
 from listener.clock import Policy, duration_text
 from listener.errors import Refused, UsageError
 from listener.model import ClockName, NoticeKind
-from listener.service.core import Core, Tell, load, record
+from listener.service.core import Core, Tell
+from listener.service.record import load, record
 from listener.storage import Connection, outbox
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from listener.errors import DeliveryError, StorageError
 from listener.model import Delivery, Notice, NoticeKind, Person
 from listener.service.core import Core, Now, Tell, log, queue
-from listener.service.read import case_view
 from listener.storage import Row, outbox
 
 LEASE = timedelta(minutes=5)  # longer than any responder may take for a batch; see BATCH
@@ -48,6 +47,9 @@ def deliver(core: Core, now: Now, *, stopped: Callable[[], bool] = lambda: False
 
     ``stopped`` is asked before each message: once it says so, nothing more is sent and all else is given back.
     """
+    with core.db.read() as connection:
+        if not outbox.is_due(connection, now()):
+            return Sent(0, 0)
     names = list(core.responders)
     if len(names) == 1:
         return _serve(core, names[0], now, stopped)
@@ -107,6 +109,8 @@ def _prepare(core: Core, row: Row[Any], now: datetime) -> tuple[Delivery, Sequen
 
     After an outage a case's waiting messages become one: the last word, called as the gravest of them.
     """
+    from listener.service.read import case_view  # cron's quiet calls do without it
+
     with core.db.read() as connection:
         case = case_view(core, connection, row.case_id, now) if row.case_id is not None else None
         ref = outbox.message_ref(connection, row.case_id, row.responder) if row.case_id is not None else None

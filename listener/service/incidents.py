@@ -11,17 +11,8 @@ from listener import cases
 from listener.cases import EVENT, Case
 from listener.clock import Policy, starts_at
 from listener.model import SEVERITIES, ClockName, Mention, State, Verdict
-from listener.service.core import (
-    Core,
-    Open,
-    Source,
-    Tell,
-    columns,
-    follow_up,
-    from_row,
-    record,
-    verdict_columns,
-)
+from listener.service.core import Core, Source, Tell, verdict_columns
+from listener.service.record import Open, columns, follow_up, from_row, record
 from listener.storage import Connection, Row
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows

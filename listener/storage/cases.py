@@ -101,6 +101,14 @@ def due_for_alarm(connection: Connection, now: datetime, *, limit: int) -> list[
     return list(connection.execute(query).scalars())
 
 
+def alarm_is_due(connection: Connection, now: datetime) -> bool:
+    """Whether some case has an alarm point at or before now."""
+    query = (
+        select(cases.c.id).where(cases.c.next_alarm_at.is_not(None), cases.c.next_alarm_at <= now).limit(1)
+    )
+    return connection.execute(query).first() is not None
+
+
 # ---- lists and figures --------------------------------------------------------------------------------------
 
 

@@ -67,6 +67,20 @@ def lease_due(
     ).all()
 
 
+def is_due(connection: Connection, now: datetime) -> bool:
+    """Whether some delivery may be sent now."""
+    query = (
+        select(deliveries.c.id)
+        .where(
+            deliveries.c.state == _PENDING,
+            deliveries.c.next_attempt_at <= now,
+            or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
+        )
+        .limit(1)
+    )
+    return connection.execute(query).first() is not None
+
+
 def later_of_case(connection: Connection, delivery: Row[Any]) -> Sequence[Row[Any]]:
     """What else waits for the same case and responder, in order."""
     if delivery.case_id is None:
