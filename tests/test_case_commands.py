@@ -13,7 +13,7 @@ from listener import cases
 from listener.cases import Case, Event
 from listener.clock import Policy
 from listener.errors import ListenerError, Refused, UsageError
-from listener.model import ClockName
+from listener.model import ClockName, State
 from tests.test_cases import POLICIES, START, opened
 
 ANSWER = "https://forum.example/a"
@@ -86,6 +86,17 @@ def test_waiting_never_stops_a_response_clock() -> None:
     case, now = lived()
     waiting = cases.apply(case, cases.Waited(at=now, actor="Anna"))  # no command gets that far
     assert waiting.clock(ClockName.FIRST_RESPONSE) == case.clock(ClockName.FIRST_RESPONSE)
+
+
+@pytest.mark.parametrize("awaits", [True, False])
+def test_a_customer_who_writes_ends_the_pause_unless_it_is_just_thanks(awaits: bool) -> None:
+    case, now = lived(respond, wait)
+    joined = cases.Joined(at=now + HOUR, mention_id=2, starts_at=now + HOUR, awaits_answer=awaits)
+    after = cases.apply(case, joined)
+    clock = after.clock(ClockName.RESOLUTION)
+    assert clock is not None
+    assert clock.due_at == (now + HOUR + clock.left if awaits else None)
+    assert after.state == (State.CLAIMED if awaits else State.WAITING)
 
 
 REFUSALS: dict[str, tuple[tuple[Any, ...], Callable[[Case, datetime], Any], type[ListenerError], str]] = {

@@ -178,6 +178,23 @@ class Life(RuleBasedStateMachine):
             )
         )
 
+    # ---- what chance alone would seldom bring together
+
+    @precondition(lambda self: self.case.open)
+    @rule(who=people)
+    def answer_and_wait(self, who: str) -> None:
+        self.respond(who, None)
+        self.wait(who)
+
+    @precondition(lambda self: self.case.open)
+    @rule(who=people)
+    def comes_back_after_an_alarm(self, who: str) -> None:
+        self.until_the_next_alarm(timedelta(0))
+        self.tick()
+        self.respond(who, None)
+        self.resolve(who)
+        self.reopen(None, 2)
+
     # ---- the customer, and what a later poll sees
 
     @precondition(lambda self: self.case.open)
@@ -300,5 +317,5 @@ def check_resolution(before: Case, one: Event, old: Clock, new: Clock, after: Ca
         assert new.left == old.left
 
 
-Life.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Life.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestLife = Life.TestCase

@@ -21,7 +21,7 @@ from tests.chaos.record import Record, differences, read_record
 from tests.chaos.town import Town
 from tests.fakes import Answer, Request, Site, Stream
 
-HOOK_TIMEOUT_S = 0.3
+HOOK_TIMEOUT_S = 0.5
 MIGRATION_S = 0.25  # about as long as the making of a new database takes; the first kill falls into it
 LONGEST_S = 900
 
