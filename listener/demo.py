@@ -52,6 +52,8 @@ HABITS = (
     Habit("Ida Moe", claim=20, answer=75, resolve=350),
 )
 
+OUTCOMES = {"delivery": "sent again", "quality": "replaced", "billing": "refunded", "service": "apologised"}
+
 
 def team_works(core: Core, now: datetime) -> None:
     """Let the town's team do what is due on each open case."""
@@ -75,7 +77,7 @@ def _treat(core: Core, case: CaseView, now: datetime) -> None:
         url = f"{case.mentions[-1].url or 'http://127.0.0.1/'}#answer-{case.cycle}-{len(case.mentions)}"
         act.respond(core, case.id, who, url, now, promise_minutes=habit.promise)
     elif case.state == State.RESPONDED and habit.resolve is not None and age >= habit.resolve:
-        act.resolve(core, case.id, who, act.OUTCOMES[case.id % len(act.OUTCOMES)], now)
+        act.resolve(core, case.id, who, OUTCOMES.get(case.reason, "explained"), now)
     elif case.state == State.RESPONDED and habit.wait is not None and habit.wait <= age < habit.wait + 30:
         act.wait(core, case.id, who, now)
     elif case.state == State.WAITING and habit.resolve is not None and age >= habit.resolve:
