@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from listener import config
 from listener.clock import DEFAULT_STEPS, Policy
 from listener.errors import ConfigError
-from listener.model import ClockName, Person
+from listener.model import ClockName
 
 MINIMUM = """
 [listener]
@@ -173,16 +173,13 @@ def test_everything_that_can_be_said(read: Read, monkeypatch: pytest.MonkeyPatch
     assert found.database_url() == "xoxb-secret-1"
     assert found.sources[0].every == timedelta(minutes=90)
     assert found.brands[0].names == ()
-    policy = found.policy_for("Acme", "town")
+    policy = found.policy("vip")
     assert (policy.name, policy.first_response) == ("vip", timedelta(minutes=15))
     assert [step.key for step in policy.steps] == ["first_response:50%", "first_response:+1h"]
     assert policy.steps[1].clock is ClockName.FIRST_RESPONSE
     assert not policy.calendar.is_open(datetime(2026, 12, 24, 9, tzinfo=UTC))
     assert policy.calendar.is_open(datetime(2026, 12, 19, 9, tzinfo=UTC))
-    assert found.policy_for("Acme", "city").name == "default"
-    assert found.policy_for("gone").name == "default"
-    ada = Person("ada", {"zz-chat": "U1", "email": "ada@example.org"})
-    assert found.persons(("chiefs", "ada", "somebody who left")) == (Person("bob"), ada)
+    assert found.people["ada"] == {"zz-chat": "U1", "email": "ada@example.org"}
     assert [str(network) for network in found.fetch.allow_private] == [
         "10.0.0.0/8",
         "127.0.0.1/32",

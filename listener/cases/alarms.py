@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from listener.cases.case import Case, Clock
 from listener.cases.events import Alarmed, Event, PromiseEnded
-from listener.clock import Policy, Step
+from listener.clock import Policy, Step, alarm_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +25,14 @@ def alarms(case: Case) -> list[Alarm]:
         return []
     policy = Policy.from_json(case.policy)
     recorded = set(case.alarmed)
-    points = []
-    for clock in case.clocks:
-        if not clock.running:
-            continue
-        for step in policy.steps:
-            if step.clock != clock.name or (clock.key, step.key) in recorded:
-                continue
-            left = clock.left + (step.after_due or timedelta(0))
-            if step.at_percent is not None:
-                left = clock.left - clock.target * (100 - step.at_percent) / 100
-            due = policy.calendar.add(clock.since, max(left, timedelta(0)))
-            points.append(Alarm(clock, step, due))
-    return sorted(points, key=lambda p: (p.due_at, p.step.key))
+    found = [
+        Alarm(clock, point.step, point.due_at)
+        for clock in case.clocks
+        if clock.running
+        for point in alarm_points(policy, clock.name, clock.since, clock.target, left=clock.left)
+        if (clock.key, point.step.key) not in recorded
+    ]
+    return sorted(found, key=lambda alarm: (alarm.due_at, alarm.step.key))
 
 
 def next_alarm_at(case: Case) -> datetime | None:

@@ -167,14 +167,19 @@ class AlarmPoint:
 
 
 def alarm_points(
-    policy: Policy, clock: ClockName, start: datetime, target: timedelta
+    policy: Policy, clock: ClockName, since: datetime, target: timedelta, *, left: timedelta | None = None
 ) -> tuple[AlarmPoint, ...]:
-    """The alarms of a clock that starts at ``start`` with this target, soonest first. All in working time."""
+    """The alarms of a clock with this target, soonest first. All in working time.
+
+    ``left`` is what is left of the target at ``since``, after a pause; all of it when not given. A point that was
+    passed before ``since`` is due then.
+    """
+    used = target - (target if left is None else left)
     points = []
     for step in policy.steps:
         if step.clock is clock:
-            share = target * (step.at_percent or 100) / 100
-            due_at = policy.calendar.add(start, share + (step.after_due or ZERO))
+            reached = target * (step.at_percent or 100) / 100 + (step.after_due or ZERO)
+            due_at = policy.calendar.add(since, max(reached - used, ZERO))
             points.append(AlarmPoint(step, due_at))
     return tuple(sorted(points, key=lambda point: point.due_at))
 

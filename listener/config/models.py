@@ -24,7 +24,6 @@ from pydantic import (
 
 from listener import clock
 from listener.config.times import Calendar, Duration, Pause, Policy, Section
-from listener.model import Person
 
 
 def _key(value: str) -> str:
@@ -277,17 +276,6 @@ class Config(Section):
             )
             self._policies[name] = section.policy(name, calendar)
         return self._policies[name]
-
-    def policy_for(self, brand: str, source: str | None = None) -> clock.Policy:
-        """The policy of a new case: the source's own, else the brand's, else the default."""
-        own = [s.policy for s in self.sources if s.name == source]
-        own += [b.policy for b in self.brands if b.name == brand]
-        return self.policy(next(filter(None, own), "default"))
-
-    def persons(self, names: tuple[str, ...]) -> tuple[Person, ...]:
-        """The people of these names and groups, each once. A case may name some who are no longer there."""
-        people = [person for name in names for person in self.groups.get(name, (name,))]
-        return tuple(Person(name, self.people[name]) for name in dict.fromkeys(people) if name in self.people)
 
     def warnings(self) -> list[str]:
         """What is allowed but surely not meant, one line each, for `listener check`."""
