@@ -64,6 +64,15 @@ class FetchSettings:
     robots: bool = True
 
 
+class _Pool(httpcore.ConnectionPool):
+    """Reads the certificates (16 ms) when the first connection that needs them is made, and once."""
+
+    def create_connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
+        if self._ssl_context is None and origin.scheme == b"https":
+            self._ssl_context = httpx.create_ssl_context(trust_env=False)
+        return super().create_connection(origin)
+
+
 class Fetcher:
     """One TLS context, one pool of connections, one set of manners towards hosts. Thread-safe.
 
@@ -96,8 +105,8 @@ class Fetcher:
             b"User-Agent": agent.encode("ascii", "backslashreplace"),
             b"Accept-Encoding": b"gzip, deflate",  # what body.py decodes within bounds
         }
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl_context or httpx.create_ssl_context(trust_env=False),
+        self._pool = _Pool(
+            ssl_context=ssl_context,
             max_connections=settings.connections,
             max_keepalive_connections=_KEPT_ALIVE,
             keepalive_expiry=5.0,

@@ -47,10 +47,10 @@ def feeds() -> None:
 
 
 def latency() -> None:
-    """The same with 200 ms added to each answer: ten threads for the reader library, as many as we have connections
-    for Listener. With as many threads both wait alike when all is 304.
+    """The same with 200 ms added to each answer: 10 threads for the reader library, 50 for Listener. With as many
+    threads both wait alike when all is 304.
     """
-    _compare(latency=0.2, goals=dict.fromkeys(GOALS, 4), reader_workers=10, workers=100)
+    _compare(latency=0.2, goals=dict.fromkeys(GOALS, 4), reader_workers=10, workers=50)
 
 
 def _compare(*, latency: float, goals: dict[str, int], reader_workers: int, workers: int) -> None:
