@@ -47,10 +47,10 @@ def feeds() -> None:
 
 
 def latency() -> None:
-    """The same with 200 ms added to each answer: 10 threads for the reader library, 50 for Listener. With as many
+    """The same with 200 ms added to each answer: 10 threads for the reader library, 100 for Listener. With as many
     threads both wait alike when all is 304.
     """
-    _compare(latency=0.2, goals=dict.fromkeys(GOALS, 4), reader_workers=10, workers=50)
+    _compare(latency=0.2, goals=dict.fromkeys(GOALS, 4), reader_workers=10, workers=100)
 
 
 def _compare(*, latency: float, goals: dict[str, int], reader_workers: int, workers: int) -> None:
@@ -114,10 +114,9 @@ def make_due(database: Path) -> None:
 def _check(database: Path) -> None:
     """A benchmark of work that was not done would be worthless."""
     connection = sqlite3.connect(database)
-    failing, found = connection.execute(
-        "SELECT sum(failures > 0), sum(mentions_found) FROM sources"
-    ).fetchone()
+    query = "SELECT sum(failures > 0), sum(mentions_found), max(error) FROM sources"
+    failing, found, error = connection.execute(query).fetchone()
     connection.close()
     if failing or not found:
-        sys.exit(f"{failing} sources failed, {found} mentions were found: nothing was measured")
+        sys.exit(f"{failing} sources failed ({error}), {found} mentions were found: this is no measurement")
     print(f"    {found} mentions were found and scored in {FEEDS * ENTRIES} entries")
