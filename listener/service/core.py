@@ -30,14 +30,6 @@ class Scorer(Protocol):
     ) -> Verdict: ...
 
 
-class HttpMemory(Protocol):
-    """What a source's requests must remember between polls, see listener.fetch."""
-
-    poll_after: timedelta | None
-
-    def to_json(self) -> str: ...
-
-
 class Fetch(Protocol):
     """The way out to the network, see listener.fetch."""
 

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Row,
     and_,
     bindparam,
-    func,
     insert,
     literal_column,
     or_,
@@ -210,13 +209,6 @@ def all_sources(connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(
         select(sources).where(sources.c.state != "removed").order_by(sources.c.name)
     ).all()
-
-
-def next_due(connection: Connection) -> datetime | None:
-    """When the next poll of any source is due."""
-    return connection.execute(
-        select(func.min(sources.c.next_poll_at)).where(sources.c.state == _ACTIVE)
-    ).scalar()
 
 
 def load_host(connection: Connection, origin: str) -> Row[Any] | None:
