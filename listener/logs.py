@@ -8,6 +8,9 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+# Libraries that report each request: ours say what matters.
+CHATTY = ("httpx", "httpcore", "apscheduler", "alembic", "slack_sdk", "apprise", "uvicorn")
+
 
 class JsonLines(logging.Formatter):
     """``{"at", "level", "logger", "message", "error"?}``, JSON-escaped: no text can begin a line of its own."""
@@ -40,6 +43,5 @@ def set_up(style: Literal["json", "text"], level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if style == "json" else PlainLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # Libraries that report each request: ours say what matters.
-    for name in ("httpx", "httpcore", "apscheduler", "alembic", "slack_sdk", "apprise", "uvicorn"):
+    for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)

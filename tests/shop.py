@@ -22,6 +22,7 @@ from xml.sax.saxutils import escape
 import pytest
 
 from listener.cli import main
+from listener.logs import CHATTY
 from tests.fakes import Answer, Request, Site
 
 COMPLAINT = "Halcyon never delivered my order, terrible service, I want my money back!"
@@ -132,7 +133,8 @@ def opened(
     monkeypatch.delenv("LISTENER_CONFIG", raising=False)
     signals = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    levels = [(logger, logger.level) for logger in (root, *map(logging.getLogger, CHATTY))]
     with Site() as site:
         shop = Shop(folder, site, capture)
         site.routes |= {"/letters.xml": feed(item(1)), "/hook": shop.receive}
@@ -141,6 +143,7 @@ def opened(
             yield shop
         finally:
             root.handlers[:] = handlers
-            root.setLevel(level)
+            for logger, level in levels:
+                logger.setLevel(level)
             for each, handler in signals.items():
                 signal.signal(each, handler)

@@ -57,7 +57,7 @@ def test_a_log_in_in_the_url_is_used_but_never_logged(
 ) -> None:
     site.routes["/there"] = ok()
     site.routes["/"] = to(site.url.replace("//", "//joe:other@") + "/there")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="httpx"):
         polite.get(site.url.replace("//", "//joe:secret@"))
     assert site.requests[0].headers["authorization"] == httpx.BasicAuth("joe", "secret")._auth_header
     assert site.url in caplog.text
