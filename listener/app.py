@@ -97,7 +97,6 @@ def fetch_settings(config: Config) -> FetchSettings:
         max_decoded=int(section.max_decoded),
         host_pace=section.host_pace.total_seconds(),
         host_concurrency=section.host_concurrency,
-        connections=section.connections,
         robots=section.robots,
     )
 

@@ -220,7 +220,6 @@ class Fetch(Section):
         default=timedelta(seconds=1), description="between the starts of two requests to one host"
     )
     host_concurrency: int = Field(default=2, ge=1, description="requests under way at one host")
-    connections: int = Field(default=100, ge=1, le=1000, description="open at all")
     robots: bool = Field(default=True, description="obey robots.txt")
 
 

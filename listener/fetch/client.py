@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import httpcore
 import httpx
 
 from listener import __version__
 from listener.errors import FetchError, FetchRefused, RetryLater, SourceGone
+from listener.fetch.connections import Connections
 from listener.fetch.guard import Deadline, GuardedBackend, IPNetwork
 from listener.fetch.headers import freshness, retry_after
 from listener.fetch.hosts import PATIENCE, ROBOTS_BYTES, Hosts, HostState
@@ -24,9 +24,6 @@ from listener.fetch.transport import Transport, require_http, shown
 
 MAX_REDIRECTS = 5
 DEFAULT_WAIT = 60.0  # s, for a 429 or 503 that names no time; the source's own back-off grows from there
-_KEPT_ALIVE = (
-    12  # idle connections; the pool goes over all of them, squared, at each request (20 cost 15% CPU)
-)
 _SAFE = ("GET", "HEAD")
 _CONDITIONAL = ("If-None-Match", "If-Modified-Since")
 # What may follow a redirect to another origin. Anything else may be a key that a connector set for the first
@@ -49,8 +46,7 @@ class FetchSettings:
     ``allow_private``: networks that may be fetched from though they are not public (an intranet, a test).
     ``deadline``: s for one request, redirects included. ``max_bytes``: of one answer as sent;
     ``max_decoded``: unpacked. ``host_pace``: s between the starts of two requests to one host, 0 for none.
-    ``host_concurrency``: requests under way at one host. ``connections``: open in all. ``robots``: obey
-    robots.txt.
+    ``host_concurrency``: requests under way at one host. ``robots``: obey robots.txt.
     """
 
     contact: str
@@ -60,21 +56,11 @@ class FetchSettings:
     max_decoded: int = 60_000_000
     host_pace: float = 1.0
     host_concurrency: int = 2
-    connections: int = 100
     robots: bool = True
 
 
-class _Pool(httpcore.ConnectionPool):
-    """Reads the certificates (16 ms) when the first connection that needs them is made, and once."""
-
-    def create_connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
-        if self._ssl_context is None and origin.scheme == b"https":
-            self._ssl_context = httpx.create_ssl_context(trust_env=False)
-        return super().create_connection(origin)
-
-
 class Fetcher:
-    """One TLS context, one pool of connections, one set of manners towards hosts. Thread-safe.
+    """One TLS context, one store of connections, one set of manners towards hosts. Thread-safe.
 
     ``now`` gives the present instant (aware, UTC). ``load_host`` and ``save_host`` keep a ``HostState`` by
     origin; they are called from the threads that fetch. ``ssl_context`` replaces the default one, for a
@@ -105,15 +91,9 @@ class Fetcher:
             b"User-Agent": agent.encode("ascii", "backslashreplace"),
             b"Accept-Encoding": b"gzip, deflate",  # what body.py decodes within bounds
         }
-        self._pool = _Pool(
-            ssl_context=ssl_context,
-            max_connections=settings.connections,
-            max_keepalive_connections=_KEPT_ALIVE,
-            keepalive_expiry=5.0,
-            network_backend=GuardedBackend(settings.allow_private, self.deadline),
-        )
+        self._connections = Connections(GuardedBackend(settings.allow_private, self.deadline), ssl_context)
         self.transport = Transport(
-            self._pool,
+            self._connections,
             self.deadline,
             max_bytes=settings.max_bytes,
             max_decoded=settings.max_decoded,
@@ -125,8 +105,8 @@ class Fetcher:
         return _Client(self, memory)
 
     def close(self) -> None:
-        """Close all connections."""
-        self._pool.close()
+        """Close the connections that are kept alive."""
+        self._connections.close()
 
     def read_robots(self, url: str) -> str:
         """The text of a robots.txt, '' when there is none (RFC 9309, 2.3.1). Raises ``FetchError`` when that

@@ -12,6 +12,7 @@ import httpx
 
 from listener.errors import FetchError, FetchRefused
 from listener.fetch.body import BodyError, read_body
+from listener.fetch.connections import Connections
 from listener.fetch.guard import AddressRefusedError, Deadline
 
 _BROKEN = (httpcore.RemoteProtocolError, httpcore.ReadError, httpcore.WriteError)
@@ -35,19 +36,19 @@ class Transport(httpx.BaseTransport):
     """Exchanges one request for one answer whose body is read and decoded. Raises only ``FetchError``.
 
     The request extension ``listener_first_bytes`` asks for no more than so many bytes of the body.
-    Closing it does nothing: its pool belongs to the ``Fetcher``.
+    Closing it does nothing: its connections belong to the ``Fetcher``.
     """
 
     def __init__(
         self,
-        pool: httpcore.ConnectionPool,
+        connections: Connections,
         deadline: Deadline,
         *,
         max_bytes: int,
         max_decoded: int,
         seconds: float,
     ) -> None:
-        self._pool = pool
+        self._connections = connections
         self._deadline = deadline
         self._max_bytes = max_bytes
         self._max_decoded = max_decoded
@@ -77,47 +78,52 @@ class Transport(httpx.BaseTransport):
             raise self._explain(error, request) from error
 
     def _exchange(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
         left = self._deadline.limit(None)
         wished = request.extensions.get("timeout") or {}
-        timeout = {kind: min(wished.get(kind) or left, left) for kind in ("connect", "read", "write", "pool")}
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-                ),
-                headers=request.headers.raw,
-                content=request.stream,
-                extensions={"timeout": timeout},
-            )
+        timeout = {kind: min(wished.get(kind) or left, left) for kind in ("connect", "read", "write")}
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
         )
-        try:
-            headers = httpx.Headers(answer.headers)
-            headers.pop("set-cookie", None)  # nobody keeps them, so nobody need parse them
-            first_bytes = request.extensions.get("listener_first_bytes")
-            size = headers.get("content-length", "")
-            if (
-                first_bytes is None
-                and size.isdecimal()
-                and int(size) > self._max_bytes
-                and request.method != "HEAD"
-            ):
-                raise BodyError(f"the answer is larger than {self._max_bytes:,} bytes")
-            encoding = headers.get("content-encoding", "")
-            body = read_body(
-                cast(Iterable[bytes], answer.stream),
-                encoding,
-                max_bytes=self._max_bytes,
-                max_decoded=first_bytes or self._max_decoded,
-                truncate=first_bytes is not None,
+        with self._connections.lend(url.origin) as connection:
+            answer = connection.handle_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=url,
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions={"timeout": timeout},
+                )
             )
-        finally:
-            answer.close()
+            try:
+                headers = httpx.Headers(answer.headers)
+                headers.pop("set-cookie", None)  # nobody keeps them, so nobody need parse them
+                encoding = headers.get("content-encoding", "")
+                body = self._read(request, headers, cast(Iterable[bytes], answer.stream), encoding)
+            finally:
+                answer.close()
         if encoding:
             del headers["content-encoding"]  # so that httpx does not decode again
             headers.pop("content-length", None)
         return httpx.Response(answer.status, headers=headers, content=body, extensions=answer.extensions)
+
+    def _read(
+        self, request: httpx.Request, headers: httpx.Headers, stream: Iterable[bytes], encoding: str
+    ) -> bytes:
+        first_bytes = request.extensions.get("listener_first_bytes")
+        size = headers.get("content-length", "")
+        announced = int(size) if size.isdecimal() and request.method != "HEAD" else 0
+        if first_bytes is None and announced > self._max_bytes:
+            raise BodyError(f"the answer is larger than {self._max_bytes:,} bytes")
+        return read_body(
+            stream,
+            encoding,
+            max_bytes=self._max_bytes,
+            max_decoded=first_bytes or self._max_decoded,
+            truncate=first_bytes is not None,
+        )
 
     def _explain(self, error: Exception, request: httpx.Request) -> FetchError:
         url = request.url
