@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,6 +80,9 @@ class Memory:
 
 
 class NoFetch:
+    def computing(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def client(self, memory: Any) -> httpx.Client:
         return httpx.Client(trust_env=False)
 

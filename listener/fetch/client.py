@@ -7,6 +7,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ from listener.fetch.headers import freshness, retry_after
 from listener.fetch.hosts import PATIENCE, ROBOTS_BYTES, Hosts, HostState
 from listener.fetch.memory import SourceMemory, Validators
 from listener.fetch.transport import Transport, require_http, shown
+from listener.fetch.turnstile import Turnstile
 
 MAX_REDIRECTS = 5
 DEFAULT_WAIT = 60.0  # s, for a 429 or 503 that names no time; the source's own back-off grows from there
@@ -79,6 +81,7 @@ class Fetcher:
         self.settings = settings
         self.now = now
         self.deadline = Deadline()
+        self.turnstile = Turnstile()
         self.hosts = Hosts(
             pace=settings.host_pace,
             concurrency=settings.host_concurrency,
@@ -103,6 +106,10 @@ class Fetcher:
     def client(self, memory: SourceMemory) -> httpx.Client:
         """A client for one poll of one source. Cheap; closing it closes nothing that is shared."""
         return _Client(self, memory)
+
+    def computing(self) -> AbstractContextManager[None]:
+        """For a poll: the body computes, its requests wait. Of all threads in such a body one computes."""
+        return self.turnstile.inside()
 
     def close(self) -> None:
         """Close the connections that are kept alive."""
@@ -133,6 +140,13 @@ class Fetcher:
         )
 
 
+class _NoCookies(httpx.Cookies):
+    """Looks for none in an answer (8% of a request that finds nothing new): the transport has dropped them."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        pass
+
+
 class _Client(httpx.Client):
     """Adds to httpx: manners, memory, redirects one by one, error statuses as errors."""
 
@@ -143,6 +157,7 @@ class _Client(httpx.Client):
             timeout=fetcher.settings.deadline,
             trust_env=False,
         )
+        self._cookies = _NoCookies()
         self._fetcher = fetcher
         self._memory = memory
         self._patience = PATIENCE
@@ -176,7 +191,8 @@ class _Client(httpx.Client):
         deadline = self._fetcher.deadline
         deadline.at = time.monotonic() + self._fetcher.settings.deadline
         try:
-            return self._send(request, auth, follow=follow_redirects is not False)
+            with self._fetcher.turnstile.outside():
+                return self._send(request, auth, follow=follow_redirects is not False)
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # httpx's own, for a Location that is no URL
             raise FetchError(f"the answer can't be used: {error}", url=shown(request.url)) from error
         finally:

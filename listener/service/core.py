@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -34,6 +35,8 @@ class Fetch(Protocol):
     """The way out to the network, see listener.fetch."""
 
     def client(self, memory: Any) -> httpx.Client: ...
+
+    def computing(self) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,11 @@ def poll(core: Core, leased: LeasedSource, now: Now) -> Report:
 
     A report with ``unchanged`` is not written down yet: hand some together to ``save_unchanged``.
     """
+    with core.fetch.computing():
+        return _poll(core, leased, now)
+
+
+def _poll(core: Core, leased: LeasedSource, now: Now) -> Report:
     source = core.sources[leased.name]
     report = Report(source.name)
     memory = core.memory(leased.http_memory)

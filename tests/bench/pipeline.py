@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,9 @@ class Bytes(httpx.BaseTransport):
 class FromMemory:
     def __init__(self, bodies: Sequence[bytes]) -> None:
         self.http = httpx.Client(transport=Bytes(bodies), trust_env=False)
+
+    def computing(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def client(self, memory: Any) -> httpx.Client:
         return self.http

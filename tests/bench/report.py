@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -38,7 +39,9 @@ def median_of(runs: int, run: Callable[[], object]) -> float:
 
 def command(*words: str) -> None:
     """Run a command of this environment to its end; its output is shown only when it fails."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    # As Python is by default, with compiled files kept, for us and for peers alike.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         sys.exit(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
 
