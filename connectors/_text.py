@@ -36,6 +36,8 @@ _WINDOWS_1252 = {chr(n): bytes([n]).decode("cp1252", "ignore") for n in range(0x
 def clean(text: str) -> str:
     """Text that is not markup, made fit to store and show: no NUL, other controls or lone surrogates, runs of
     white space as one space, or as one line break where they hold one."""
+    if text.isprintable():  # most titles and names: nothing to mend, one line
+        return " ".join(text.split())
     if _UNFIT.search(text):
         # Two halves of a pair that stand beside each other are one character.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")

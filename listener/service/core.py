@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -152,5 +152,5 @@ def verdict_columns(verdict: Verdict) -> dict[str, Any]:
         "complaint": verdict.complaint,
         "reason": verdict.reason,
         "severity": verdict.severity,
-        "why": [asdict(w) for w in verdict.why],
+        "why": [{"rule": w.rule, "words": w.words, "share": w.share} for w in verdict.why],
     }

@@ -8,12 +8,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from listener.errors import NotModified, NotOurTurn, RetryLater, SourceError, SourceGone, StorageError
+from listener.matching import Hit
 from listener.model import Author, Mention, Page, Skipped
 from listener.ports import Selective, matched_text
 from listener.service.core import Core, Now, Source, Tell, log, queue, verdict_columns
@@ -31,7 +32,11 @@ MAX_PAGES = 200  # of one poll; the cursor goes on from there at the next
 MAX_BACKOFF = timedelta(hours=6)
 MAX_FLOOR = timedelta(hours=24)  # a feed that wishes for a week is asked once a day all the same
 MAX_TEXT = 200_000  # characters; twice the longest review or post seen, and it keeps a row harmless
+MAX_REMEMBERED = 200  # texts of one poll whose hits are known, as selecting and storing both ask for them
 EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)  # older than any review site: such a date is a mistake
+
+
+Hits = Callable[[str], tuple[Hit, ...]]  # what the matcher finds in a text
 
 
 @dataclass(slots=True)
@@ -85,7 +90,8 @@ def _poll(core: Core, leased: LeasedSource, now: Now) -> Report:
     try:
         http = core.fetch.client(memory)
         cursor = leased.cursor
-        read = _reader(core, source)
+        hits = lru_cache(MAX_REMEMBERED)(core.matcher.hits)
+        read = _reader(source, hits)
         for number in range(MAX_PAGES):
             page = read(http, cursor)
             wish = page.poll_after
@@ -94,7 +100,7 @@ def _poll(core: Core, leased: LeasedSource, now: Now) -> Report:
             if last:
                 row = _success(source, leased, memory, wish, now())
             row["cursor"] = page.cursor
-            if not _store(core, source, leased, page, now(), row, report, last=last):
+            if not _store(core, source, leased, page, hits, now(), row, report, last=last):
                 report.error = "another process has taken this source over"
                 return report
             cursor = page.cursor
@@ -126,11 +132,11 @@ def _poll(core: Core, leased: LeasedSource, now: Now) -> Report:
     return report
 
 
-def _reader(core: Core, source: Source) -> Callable[[httpx.Client, str | None], Page]:
+def _reader(source: Source, hits: Hits) -> Callable[[httpx.Client, str | None], Page]:
     """How the source is read: where only what names a brand is taken, the rest need not even be made."""
     connector = source.connector
     if source.brand is None and isinstance(connector, Selective):
-        return partial(connector.select, wanted=lambda text: bool(core.matcher.hits(text)))
+        return partial(connector.select, wanted=lambda text: bool(hits(text)))
     return connector.poll
 
 
@@ -201,6 +207,7 @@ def _store(
     source: Source,
     leased: LeasedSource,
     page: Page,
+    hits: Hits,
     now: datetime,
     row: dict[str, Any],
     report: Report,
@@ -212,7 +219,7 @@ def _store(
     A last page that brings nothing is left to ``save_unchanged``.
     """
     found = {m.external_id: m for raw in page.mentions if (m := _clean(source, raw, now)) is not None}
-    about = {m.external_id: hit for m in found.values() if (hit := _about(core, source, m)) is not None}
+    about = {m.external_id: hit for m in found.values() if (hit := _about(source, m, hits)) is not None}
     known: dict[str, Any] = {}
     if about:
         with core.db.read() as connection:
@@ -275,15 +282,15 @@ def _clean(source: Source, mention: Mention, now: datetime) -> Mention | None:
     )
 
 
-def _about(core: Core, source: Source, mention: Mention) -> tuple[str, str | None] | None:
+def _about(source: Source, mention: Mention, hits: Hits) -> tuple[str, str | None] | None:
     """The brand that the mention is about, and the competitor that it names instead; None: neither."""
     if source.brand is not None:
         return source.brand, None
-    hits = core.matcher.hits(matched_text(mention.title, mention.text))
-    if not hits:
+    found = hits(matched_text(mention.title, mention.text))
+    if not found:
         return None
-    own = [hit for hit in hits if not hit.competitor]
-    return (own[0].brand, None) if own else (hits[0].brand, hits[0].words)
+    own = [hit for hit in found if not hit.competitor]
+    return (own[0].brand, None) if own else (found[0].brand, found[0].words)
 
 
 def _content_hash(mention: Mention) -> str:

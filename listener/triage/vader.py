@@ -8,6 +8,7 @@ VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Te
 
 from __future__ import annotations
 
+import re
 from string import punctuation
 
 from vaderSentiment.vaderSentiment import (
@@ -21,6 +22,11 @@ from vaderSentiment.vaderSentiment import (
 )
 
 _NEGATE = frozenset(NEGATE)
+# Each idiom and each booster of more than one word holds one of these.
+_OF_PHRASES = frozenset(
+    max(phrase.split(), key=len) for phrase in (*SPECIAL_CASES, *BOOSTER_DICT) if " " in phrase
+)
+_NOT_ASCII = re.compile("[^\0-\x7f]")
 
 
 class FastVader(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the library has no types
@@ -31,6 +37,7 @@ class FastVader(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the librar
         # The sources of the two tables, 0.5 MB, are not looked at again.
         self.lexicon_full_filepath = self.emoji_full_filepath = ""
         self._emoji = frozenset(self.emojis)
+        self._weighed = frozenset(self.lexicon).difference(BOOSTER_DICT)
 
     def compound(self, text: str) -> float:
         """-1 (most negative) to 1."""
@@ -38,20 +45,17 @@ class FastVader(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the librar
 
     def polarity_scores(self, text: str) -> dict[str, float]:
         text = self._describe_emoji(text)
-        # Punctuation off, unless only two characters or fewer stay: those are smileys.
-        words = [bare if len(bare := word.strip(punctuation)) > 2 else word for word in text.split()]
-        lows = [word.lower() for word in words]
-        lexicon = self.lexicon
-        shouts: bool | None = None  # some words in capitals, but not all: asked for a few texts only
+        words = text.split()
+        lows = list(map(_bare, words))
+        weighed = self._weighed
+        found = [place for place, low in enumerate(lows) if low in weighed]
+        # Some words in capitals, but not all.
+        shouts = bool(found) and 0 < sum(map(str.isupper, words)) < len(words)
         places: list[int] = []
         valences: list[float] = []
-        for place, low in enumerate(lows):
-            if low not in lexicon or low in BOOSTER_DICT:
+        for place in found:
+            if lows[place] == "kind" and place < len(lows) - 1 and lows[place + 1] == "of":
                 continue
-            if low == "kind" and place < len(lows) - 1 and lows[place + 1] == "of":
-                continue
-            if shouts is None:
-                shouts = 0 < sum(map(str.isupper, words)) < len(words)
             valence = self._valence(words, lows, place, shouts)
             if valence:
                 places.append(place)
@@ -62,18 +66,18 @@ class FastVader(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the librar
 
     def _describe_emoji(self, text: str) -> str:
         """Each emoji becomes its description, with a space before it, but none after it."""
-        if text.isascii() or self._emoji.isdisjoint(text):
+        strange = "".join(_NOT_ASCII.findall(text))  # no emoji is ASCII; a third of the time of looking at all
+        if self._emoji.isdisjoint(strange):
             return text.strip()
-        out: list[str] = []
-        after_space = True
-        for char in text:
-            if char in self._emoji:
-                out.append(self.emojis[char] if after_space else " " + self.emojis[char])
-                after_space = False
-            else:
-                out.append(char)
-                after_space = char == " "
-        return "".join(out).strip()
+
+        def describe(found: re.Match[str]) -> str:
+            description: str | None = self.emojis.get(found[0])
+            if description is None:
+                return found[0]
+            after_space = found.start() == 0 or text[found.start() - 1] == " "
+            return description if after_space else " " + description
+
+        return _NOT_ASCII.sub(describe, text).strip()
 
     def _valence(self, words: list[str], lows: list[str], i: int, shouts: bool) -> float:
         lexicon = self.lexicon
@@ -99,6 +103,12 @@ class FastVader(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the librar
         if i > 0 and lows[i - 1] == "least" and (i == 1 or lows[i - 2] not in ("at", "very")):
             valence *= N_SCALAR
         return valence
+
+
+def _bare(word: str) -> str:
+    """In lower case, punctuation off, unless only two characters or fewer stay: those are smileys."""
+    bare = word.strip(punctuation)
+    return (bare if len(bare) > 2 else word).lower()
 
 
 def _boost(word: str, low: str, valence: float, shouts: bool) -> float:
@@ -128,7 +138,10 @@ def _negate(valence: float, lows: list[str], i: int, back: int) -> float:
 
 
 def _idioms(valence: float, lows: list[str], i: int) -> float:
-    three, two, one, here = lows[i - 3 : i + 1]
+    around = lows[i - 3 : i + 3]
+    if _OF_PHRASES.isdisjoint(around):
+        return valence
+    three, two, one, here = around[:4]
     before = (f"{three} {two} {one}", f"{three} {two}", f"{two} {one}")
     for phrase in (f"{one} {here}", f"{two} {one} {here}", before[2], before[0], before[1]):
         if phrase in SPECIAL_CASES:

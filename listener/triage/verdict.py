@@ -14,6 +14,7 @@ complaint is worse than to show one too many, so the line is drawn for recall, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import exp
@@ -183,10 +184,16 @@ def _shares(found: Found, compound: float, text: str) -> list[_Share]:
     return shares
 
 
+# What a shouted word has: four capitals, as far as a quick look can tell outside ASCII.
+_CAPITALS = re.compile("[A-Z\u0080-\U0010ffff]{4}")
+
+
 def _insistence(text: str) -> str:
     for signs in ("!!", "??", "?!", "!?"):
         if signs in text:
             return signs
+    if not _CAPITALS.search(text):
+        return ""
     shouted = [word for word in text.split() if len(word) > 3 and word.isupper() and word.isalpha()]
     return " ".join(shouted[:3]) if len(shouted) >= 2 else ""
 

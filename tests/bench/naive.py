@@ -30,7 +30,8 @@ def main(folder: Path, names: list[str]) -> None:
     start = time.perf_counter()
     for number, body in enumerate(bodies):
         for entry in feedparser.parse(body).entries:
-            text = BeautifulSoup(entry.get("summary", ""), "html.parser").get_text(" ")
+            body = entry.content[0].value if "content" in entry else entry.get("summary", "")
+            text = BeautifulSoup(body, "html.parser").get_text(" ")
             if pattern.search(f"{entry.title} {text}"):
                 try:
                     lang = detect(text)
