@@ -329,7 +329,7 @@ def _add(
         if author is not None:
             item.author_id, item.customer_id = authors[author.platform, author.platform_id]
             item.new_customer = item.customer_id in made
-    ids = mention_rows.add(connection, [_row(item, leased.id, now) for item in new])
+    ids = mention_rows.add(connection, leased.id, [_row(item, leased.id, now) for item in new])
     for item, mention_id in zip(new, ids, strict=True):
         item.id = mention_id
 

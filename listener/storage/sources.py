@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Update,
     and_,
     bindparam,
     insert,
@@ -150,13 +152,9 @@ def save_poll(
 ) -> bool:
     """Write a poll's outcome. False when the lease has gone to another process: then nothing is to be written."""
     if new:
-        values |= {"last_new_at": now, "mentions_found": sources.c.mentions_found + new}
-    result = connection.execute(
-        update(sources)
-        .where(sources.c.id == leased.id, sources.c.lease_token == leased.token)
-        .values(**values)
-    )
-    return result.rowcount == 1
+        values |= {"last_new_at": now, "b_new": new}
+    row = {"b_id": leased.id, "b_token": leased.token, **values}
+    return connection.execute(_saving(frozenset(values)), row).rowcount == 1
 
 
 def save_unchanged(connection: Connection, outcomes: Sequence[tuple[LeasedSource, dict[str, Any]]]) -> None:
@@ -165,13 +163,20 @@ def save_unchanged(connection: Connection, outcomes: Sequence[tuple[LeasedSource
     for leased, row in outcomes:
         alike.setdefault(frozenset(row), []).append({"b_id": leased.id, "b_token": leased.token, **row})
     for columns, rows in alike.items():
-        values: dict[str, Any] = {name: bindparam(name) for name in sorted(columns)}
-        connection.execute(
-            update(sources)
-            .where(sources.c.id == bindparam("b_id"), sources.c.lease_token == bindparam("b_token"))
-            .values(**values),
-            rows,
-        )
+        connection.execute(_saving(columns), rows)
+
+
+@cache
+def _saving(columns: frozenset[str]) -> Update:
+    """The statement that writes these columns of a leased source. To build one takes longer than to run it."""
+    values: dict[str, Any] = {name: bindparam(name) for name in sorted(columns - {"b_new"})}
+    if "b_new" in columns:
+        values["mentions_found"] = sources.c.mentions_found + bindparam("b_new")
+    return (
+        update(sources)
+        .where(sources.c.id == bindparam("b_id"), sources.c.lease_token == bindparam("b_token"))
+        .values(**values)
+    )
 
 
 def release_all(connection: Connection, token: str) -> None:

@@ -45,8 +45,9 @@ class FastVader(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the librar
 
     def polarity_scores(self, text: str) -> dict[str, float]:
         text = self._describe_emoji(text)
+        # Punctuation off, unless only two characters or fewer stay: those are smileys.
+        lows = [bare if len(bare := word.strip(punctuation)) > 2 else word for word in text.lower().split()]
         words = text.split()
-        lows = list(map(_bare, words))
         weighed = self._weighed
         found = [place for place, low in enumerate(lows) if low in weighed]
         # Some words in capitals, but not all.
@@ -66,7 +67,9 @@ class FastVader(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the librar
 
     def _describe_emoji(self, text: str) -> str:
         """Each emoji becomes its description, with a space before it, but none after it."""
-        strange = "".join(_NOT_ASCII.findall(text))  # no emoji is ASCII; a third of the time of looking at all
+        strange = "".join(
+            _NOT_ASCII.findall(text)
+        )  # no emoji is ASCII; a third of the time of looking at all
         if self._emoji.isdisjoint(strange):
             return text.strip()
 
@@ -103,12 +106,6 @@ class FastVader(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the librar
         if i > 0 and lows[i - 1] == "least" and (i == 1 or lows[i - 2] not in ("at", "very")):
             valence *= N_SCALAR
         return valence
-
-
-def _bare(word: str) -> str:
-    """In lower case, punctuation off, unless only two characters or fewer stay: those are smileys."""
-    bare = word.strip(punctuation)
-    return (bare if len(bare) > 2 else word).lower()
 
 
 def _boost(word: str, low: str, valence: float, shouts: bool) -> float:

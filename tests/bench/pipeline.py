@@ -87,7 +87,27 @@ def hear_all(core: Core) -> int:
 def pipeline() -> None:
     """On real feeds where they are at hand (REAL), else on made ones, whose short texts favour the naive chain."""
     # Words of which nearly every text holds some, and others up to the 1,000 names of a firm with many products.
-    names = "with that this from have which what about more will mit nicht auch eine som ikke men pas con".split()
+    names = [
+        "with",
+        "that",
+        "this",
+        "from",
+        "have",
+        "which",
+        "what",
+        "about",
+        "more",
+        "will",
+        "mit",
+        "nicht",
+        "auch",
+        "eine",
+        "som",
+        "ikke",
+        "men",
+        "pas",
+        "con",
+    ]
     names += [f"Brandname{n}" for n in range(1_000 - len(names))]
     bodies = 4 * [path.read_bytes() for path in sorted(REAL.glob("*.xml"))]
     if not bodies:
