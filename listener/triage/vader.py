@@ -26,6 +26,9 @@ _NEGATE = frozenset(NEGATE)
 _OF_PHRASES = frozenset(
     max(phrase.split(), key=len) for phrase in (*SPECIAL_CASES, *BOOSTER_DICT) if " " in phrase
 )
+# Where none of these is within three words before it and two after, a word weighs what the lexicon says.
+_CHANGERS = _NEGATE | _OF_PHRASES | {phrase for phrase in BOOSTER_DICT if " " not in phrase}
+_CHANGERS |= {"no", "never", "without", "least", "so", "this"}
 _NOT_ASCII = re.compile("[^\0-\x7f]")
 
 
@@ -45,19 +48,29 @@ class FastVader(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the librar
 
     def polarity_scores(self, text: str) -> dict[str, float]:
         text = self._describe_emoji(text)
+        low_text = text.lower()
         # Punctuation off, unless only two characters or fewer stay: those are smileys.
-        lows = [bare if len(bare := word.strip(punctuation)) > 2 else word for word in text.lower().split()]
+        lows = [bare if len(bare := word.strip(punctuation)) > 2 else word for word in low_text.split()]
         words = text.split()
         weighed = self._weighed
         found = [place for place, low in enumerate(lows) if low in weighed]
         # Some words in capitals, but not all.
         shouts = bool(found) and 0 < sum(map(str.isupper, words)) < len(words)
+        negated = "n't" in low_text
         places: list[int] = []
         valences: list[float] = []
         for place in found:
             if lows[place] == "kind" and place < len(lows) - 1 and lows[place + 1] == "of":
                 continue
-            valence = self._valence(words, lows, place, shouts)
+            around = lows[max(place - 3, 0) : place + 3]
+            if (
+                (shouts and words[place].isupper())
+                or not _CHANGERS.isdisjoint(around)
+                or (negated and "n't" in " ".join(around))
+            ):
+                valence = self._valence(words, lows, place, shouts)
+            else:
+                valence = self.lexicon[lows[place]]
             if valence:
                 places.append(place)
                 valences.append(valence)
