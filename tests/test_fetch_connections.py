@@ -11,6 +11,7 @@ from typing import Any
 import httpcore
 import pytest
 
+from listener.errors import FetchRefused
 from listener.fetch import SourceMemory
 from listener.fetch.connections import KEPT, Connections
 from tests.fakes import Request, Site
@@ -130,3 +131,23 @@ def test_while_one_poll_waits_another_computes_and_never_two(site: Site, polite:
         order.append("this one")
     thread.join(10)
     assert order == ["this one", "the one that waited"]
+
+
+def test_threads_that_compute_and_wait_for_hosts_never_lock_each_other_out() -> None:
+    """Robots.txt is read, places at a host and its pace are waited for, its state is saved."""
+    with lab(robots=True, host_concurrency=1, host_pace=0.001) as polite, Site() as one, Site() as other:
+        for site in (one, other):
+            site.routes |= {"/robots.txt": ok(b"User-agent: *\nDisallow: /private"), "/": ok()}
+            site.routes |= {"/old": (302, {"Location": "/"}, b"")}
+
+        def poll(number: int) -> int:
+            url = (one, other)[number % 2].url
+            with polite.fetcher.computing(), polite.fetcher.client(SourceMemory()) as http:
+                statuses = [http.get(url + path).status_code for path in ("/", "/old")]
+                with pytest.raises(FetchRefused):
+                    http.get(url + "/private")
+                polite.fetcher.hosts.pause(url, 0)
+            return sum(statuses)
+
+        with ThreadPoolExecutor(20) as pool:
+            assert list(pool.map(poll, range(120), timeout=60)) == [400] * 120

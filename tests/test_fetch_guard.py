@@ -28,6 +28,7 @@ from listener.fetch.guard import (
     IPNetwork,
     is_public,
 )
+from listener.fetch.turnstile import Turnstile
 from tests.fakes import Site
 from tests.fetching import HEAD, LOOPBACK, Lab, closed_port, lab
 
@@ -98,7 +99,7 @@ def test_nothing_is_connected_to_but_public_and_allowed_addresses(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
         patch.setattr(socket, "create_connection", connect)
-        backend = GuardedBackend(tuple(allowed), Deadline())
+        backend = GuardedBackend(tuple(allowed), Deadline(), Turnstile())
         with pytest.raises((httpcore.ConnectError, AddressRefusedError)):
             backend.connect_tcp("shop.example", 80, timeout=10)
     for address in tried:
@@ -110,7 +111,7 @@ def test_nothing_is_connected_to_but_public_and_allowed_addresses(
 
 def test_unix_sockets_are_never_connected_to() -> None:
     with pytest.raises(httpcore.UnsupportedProtocol):
-        GuardedBackend(LOOPBACK, Deadline()).connect_unix_socket("/run/docker.sock")
+        GuardedBackend(LOOPBACK, Deadline(), Turnstile()).connect_unix_socket("/run/docker.sock")
 
 
 @pytest.mark.parametrize(

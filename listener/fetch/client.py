@@ -86,6 +86,7 @@ class Fetcher:
             pace=settings.host_pace,
             concurrency=settings.host_concurrency,
             now=now,
+            turnstile=self.turnstile,
             load=load_host,
             save=save_host,
         )
@@ -94,7 +95,9 @@ class Fetcher:
             b"User-Agent": agent.encode("ascii", "backslashreplace"),
             b"Accept-Encoding": b"gzip, deflate",  # what body.py decodes within bounds
         }
-        self._connections = Connections(GuardedBackend(settings.allow_private, self.deadline), ssl_context)
+        self._connections = Connections(
+            GuardedBackend(settings.allow_private, self.deadline, self.turnstile), ssl_context
+        )
         self.transport = Transport(
             self._connections,
             self.deadline,
@@ -191,8 +194,7 @@ class _Client(httpx.Client):
         deadline = self._fetcher.deadline
         deadline.at = time.monotonic() + self._fetcher.settings.deadline
         try:
-            with self._fetcher.turnstile.outside():
-                return self._send(request, auth, follow=follow_redirects is not False)
+            return self._send(request, auth, follow=follow_redirects is not False)
         except (httpx.HTTPError, httpx.InvalidURL) as error:  # httpx's own, for a Location that is no URL
             raise FetchError(f"the answer can't be used: {error}", url=shown(request.url)) from error
         finally:

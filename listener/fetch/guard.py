@@ -16,6 +16,8 @@ from typing import Any
 
 import httpcore
 
+from listener.fetch.turnstile import Turnstile
+
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
@@ -54,6 +56,7 @@ _SPECIAL: tuple[IPNetwork, ...] = tuple(
 # Outside 2000::/3 lie ::1, IPv4-mapped ::ffff:0:0/96, NAT64 64:ff9b::/96 and 64:ff9b:1::/48, fc00::/7,
 # fe80::/10, ff00::/8.
 
+_NEVER_WAITS = 8_000  # bytes; less than any system's buffer for what a socket is to send
 _MAX_ADDRESSES = 4  # of one name; more would only spend the deadline
 
 
@@ -138,15 +141,21 @@ class GuardedStream(httpcore.NetworkStream):
     A read time-out alone does not bound an answer that drips a byte a second.
     """
 
-    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline, turnstile: Turnstile) -> None:
         self._inner = inner
         self._deadline = deadline
+        self._turnstile = turnstile
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._deadline.limit(timeout))
+        with self._turnstile.outside():
+            return self._inner.read(max_bytes, self._deadline.limit(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._deadline.limit(timeout))
+        if len(buffer) <= _NEVER_WAITS:
+            self._inner.write(buffer, self._deadline.limit(timeout))
+            return
+        with self._turnstile.outside():
+            self._inner.write(buffer, self._deadline.limit(timeout))
 
     def close(self) -> None:
         self._inner.close()
@@ -154,8 +163,9 @@ class GuardedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        inner = self._inner.start_tls(ssl_context, server_hostname, self._deadline.limit(timeout))
-        return GuardedStream(inner, self._deadline)
+        with self._turnstile.outside():
+            inner = self._inner.start_tls(ssl_context, server_hostname, self._deadline.limit(timeout))
+        return GuardedStream(inner, self._deadline, self._turnstile)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
@@ -167,9 +177,12 @@ class GuardedBackend(httpcore.NetworkBackend):
     The name stays in Host and SNI, which the layers above set.
     """
 
-    def __init__(self, allow_private: tuple[IPNetwork, ...], deadline: Deadline) -> None:
+    def __init__(
+        self, allow_private: tuple[IPNetwork, ...], deadline: Deadline, turnstile: Turnstile
+    ) -> None:
         self._allow = allow_private
         self._deadline = deadline
+        self._turnstile = turnstile
         self._sockets = httpcore.SyncBackend()
 
     def may_connect(self, address: IPAddress) -> bool:
@@ -183,7 +196,8 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        found = resolve(host, port, self._deadline.limit(timeout))
+        with self._turnstile.outside():
+            found = resolve(host, port, self._deadline.limit(timeout))
         addresses = [address for address in found if self.may_connect(address)][:_MAX_ADDRESSES]
         if not addresses:
             raise AddressRefusedError(host, found[0])
@@ -192,14 +206,15 @@ class GuardedBackend(httpcore.NetworkBackend):
             # A fair share each: an IPv6 address that swallows packets must not use up IPv4's time.
             share = self._deadline.limit(timeout) / left
             try:
-                stream = self._sockets.connect_tcp(
-                    str(addresses[-left]), port, share, local_address, socket_options
-                )
+                with self._turnstile.outside():
+                    stream = self._sockets.connect_tcp(
+                        str(addresses[-left]), port, share, local_address, socket_options
+                    )
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if left == 1:
                     raise
             else:
-                return GuardedStream(stream, self._deadline)
+                return GuardedStream(stream, self._deadline, self._turnstile)
         raise AssertionError("unreachable: the last address returns or raises")
 
     def connect_unix_socket(

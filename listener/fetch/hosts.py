@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from listener.errors import FetchError, FetchRefused, NotOurTurn, RetryLater
+from listener.fetch.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from protego import Protego
@@ -96,12 +97,14 @@ class Hosts:
         pace: float,
         concurrency: int,
         now: Callable[[], datetime],
+        turnstile: Turnstile,
         load: Callable[[str], HostState | None],
         save: Callable[[str, HostState], None],
     ) -> None:
         self._pace = pace
         self._concurrency = concurrency
         self._now = now
+        self._turnstile = turnstile
         self._load = load
         self._save = save
         self._hosts: dict[str, Host] = {}
@@ -118,10 +121,23 @@ class Hosts:
                             del self._hosts[name]
                 host = self._hosts.setdefault(origin, Host())
         if host.state is None:
-            with host.lock:
+            with self._alone(host):
                 if host.state is None:
                     host.adopt(self._load(origin) or HostState())
         return host
+
+    @contextmanager
+    def _alone(self, host: Host, patience: float = -1) -> Iterator[None]:
+        """Hold the host's lock. Raises ``TimeoutError`` after ``patience`` (s)."""
+        if not host.lock.acquire(blocking=False):
+            with self._turnstile.outside():  # whoever holds it may be waiting to compute
+                held = host.lock.acquire(timeout=patience)
+            if not held:
+                raise TimeoutError
+        try:
+            yield
+        finally:
+            host.lock.release()
 
     def check(self, origin: str, url: str) -> None:
         """Raises ``RetryLater`` when the host asked to be left alone until later than now."""
@@ -132,7 +148,7 @@ class Hosts:
     def pause(self, origin: str, seconds: float) -> None:
         """Leave the host alone for so long; other sources there wait too, and so does the next process."""
         host = self._host(origin)
-        with host.lock:
+        with self._alone(host):
             state = host.state or HostState()
             until = self._now() + timedelta(seconds=seconds)
             state.not_before = max(until, state.not_before or until)
@@ -146,13 +162,12 @@ class Hosts:
         """
         host = self._host(origin)
         if not self._robots_current(host.state):
-            if not host.lock.acquire(timeout=max(patience, 0)):
-                raise NotOurTurn(f"{origin}/robots.txt is slow", seconds=PATIENCE, url=url)
             try:
-                if not self._robots_current(host.state):
-                    self._read_robots(host, origin, read)
-            finally:
-                host.lock.release()
+                with self._alone(host, max(patience, 0)):
+                    if not self._robots_current(host.state):
+                        self._read_robots(host, origin, read)
+            except TimeoutError:
+                raise NotOurTurn(f"{origin}/robots.txt is slow", seconds=PATIENCE, url=url) from None
         state = host.state
         if state is None or state.robots is None:
             until = state.robots_until if state else None
@@ -205,18 +220,27 @@ class Hosts:
                 )
             host.next_start = moment + wait + pace
         if wait:
-            time.sleep(wait)
-        with host.free:
-            if not host.free.wait_for(lambda: host.running < self._concurrency, max(remaining(), 0.0)):
+            with self._turnstile.outside():
+                time.sleep(wait)
+        if not self._enter(host, 0.0):
+            with self._turnstile.outside():
+                entered = self._enter(host, max(remaining(), 0.0))
+            if not entered:
                 raise NotOurTurn(
                     f"{origin} is still busy with {self._concurrency} other requests",
                     seconds=PATIENCE,
                     url=url,
                 )
-            host.running += 1
         try:
             yield
         finally:
             with host.free:
                 host.running -= 1
                 host.free.notify()
+
+    def _enter(self, host: Host, patience: float) -> bool:
+        """Take one of the host's places. False when none becomes free within ``patience`` (s)."""
+        with host.free:
+            entered = host.free.wait_for(lambda: host.running < self._concurrency, patience)
+            host.running += entered
+        return entered

@@ -1,4 +1,4 @@
-"""Polls compute one after another and wait for the network together."""
+"""Polls compute one after another, and wait for the network and for their turn at a host together."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ class Turnstile:
     Python runs one thread at a time anyway, and 20 that are ready only hand it to each other: 500 first polls took
     3.4 s with 20 threads, 2.3 s with one, 2.5 s with 20 behind a turnstile. The threads that serve people (web,
     clock, outbox) then compete with one poll and not with 20.
+
+    Whoever is inside must not wait for what another thread inside may hold: such waits belong in ``outside``.
     """
 
     def __init__(self) -> None:
