@@ -133,6 +133,7 @@ class State(StrEnum):
     WAITING = "waiting"  # for the customer
     RESOLVED = "resolved"
     DISMISSED = "dismissed"  # not a complaint
+    MERGED = "merged"  # into another case
 
 
 OPEN_STATES = frozenset({State.OPEN, State.CLAIMED, State.RESPONDED, State.WAITING})
@@ -234,6 +235,23 @@ class CaseView:
         return min(running, key=lambda c: c.due_at or c.started_at) if running else None
 
 
+@dataclass(frozen=True, slots=True)
+class StormView:
+    """Many complaints of one brand at once. ``reasons`` and ``sources``: how many cases each, most first."""
+
+    id: int
+    brand: str
+    started_at: datetime
+    ended_at: datetime | None
+    cases: int
+    open_cases: int
+    per_hour: float
+    usual_per_hour: float
+    reasons: tuple[tuple[str, int], ...]
+    sources: tuple[tuple[str, int], ...]
+    url: str | None = None
+
+
 NoticeKind = Literal[
     "opened",  # a new case
     "joined",  # another mention joined it
@@ -243,7 +261,9 @@ NoticeKind = Literal[
     "breach",
     "escalation",
     "reopened",
-    "closed",  # resolved or dismissed
+    "closed",  # resolved, dismissed or merged
+    "storm",  # many complaints of one brand: one message that counts them
+    "digest",  # the day, or what the week has taught
     "system",  # not about a case: a source stopped, a delivery parked, ...
 ]
 
@@ -265,6 +285,8 @@ class Notice:
     at: datetime
     case: CaseView | None = None
     call: tuple[Person, ...] = ()  # who must look
+    storm: StormView | None = None
+    picture: bytes | None = None  # PNG; a digest's chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,3 +305,43 @@ class Delivery:
     ref: dict[str, str] | None = None
     attempt: int = 1
     uncertain: bool = False
+
+
+# ---- what people ask for ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A reply to look over, change and send by hand: Listener never posts in public by itself.
+
+    ``promise_minutes``: the waiting time that ``text`` tells; ``basis``: where it comes from, in words.
+    """
+
+    text: str
+    lang: str
+    promise_minutes: int
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnDuty:
+    """Somebody who takes new cases now. ``until``: when the next one takes over; None: no end is known."""
+
+    person: Person
+    open_cases: int
+    until: datetime | None = None
+    deputy: bool = False  # in somebody's place
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """The figures since midnight UTC."""
+
+    opened: int
+    answered: int
+    in_time: int
+    late: int  # open and past due now
+    resolved: int
+    reopened: int
+    promises_kept: int
+    promises_broken: int

@@ -6,13 +6,24 @@ Third parties publish theirs as entry points ``listener.connectors`` and ``liste
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import httpx
 
 from listener.errors import NotModified
-from listener.model import Answer, Delivery, Mention, Page
+from listener.model import (
+    Answer,
+    CaseView,
+    CustomerView,
+    Delivery,
+    Draft,
+    Mention,
+    OnDuty,
+    Page,
+    Person,
+    Today,
+)
 
 
 @runtime_checkable
@@ -58,6 +69,93 @@ class Responder(Protocol):
         """Send one message. Returns what is needed to find it again (kept as ``Delivery.ref`` for the case), or
         None to keep what is there. Raises ``DeliveryError``; anything else is a bug and parks the delivery.
         """
+        ...
+
+
+class Desk(Protocol):
+    """What a responder may ask for people who act there. All of it is a transaction, recorded with who did it.
+
+    ``who`` is a person's name, from ``person``. Raises ``Refused`` for what is no longer possible (somebody else
+    claimed it a second ago) and ``UsageError`` for what never was (no such case), both in words for that person.
+    """
+
+    def once(self, key: str) -> bool:
+        """True for the first who brings this key: a double click or a repeated request has one effect."""
+        ...
+
+    def person(self, kind: str, handle: str, shown: str) -> str:
+        """Who has this id at this kind of responder, by the configuration; else the name shown there."""
+        ...
+
+    def people(self) -> dict[str, Person]: ...
+
+    def case(self, case_id: int) -> CaseView: ...
+
+    def claim(self, case_id: int, who: str) -> None: ...
+
+    def release(self, case_id: int, who: str) -> None: ...
+
+    def assign(self, case_id: int, who: str, to: str) -> None: ...
+
+    def respond(self, case_id: int, who: str, url: str, promise_minutes: int | None) -> None: ...
+
+    def look_for_answer(self, case_id: int) -> bool:
+        """Ask the source at once whether the brand has answered in public; whether it has."""
+        ...
+
+    def wait(self, case_id: int, who: str) -> None: ...
+
+    def resume(self, case_id: int, who: str) -> None: ...
+
+    def snooze(self, case_id: int, who: str, minutes: int) -> None: ...
+
+    def note(self, case_id: int, who: str, text: str) -> None: ...
+
+    def resolve(self, case_id: int, who: str, outcome: str, note: str, reason: str | None) -> None: ...
+
+    def dismiss(self, case_id: int, who: str, why: str) -> None: ...
+
+    def reopen(self, case_id: int, who: str, why: str) -> None: ...
+
+    def merge(self, case_id: int, who: str, into: int) -> None:
+        """Both are one incident: its mentions go to ``into``, and the earliest due time stays."""
+        ...
+
+    def draft(self, case_id: int, who: str) -> Draft: ...
+
+    def mine(self, who: str) -> Sequence[CaseView]:
+        """The open cases of a person, soonest due first."""
+        ...
+
+    def queue(self) -> Sequence[CaseView]:
+        """The open cases that nobody has, soonest due first."""
+        ...
+
+    def today(self) -> Today: ...
+
+    def on_duty(self) -> Sequence[OnDuty]: ...
+
+    def customers(self, name: str) -> Sequence[CustomerView]:
+        """Those whose name holds these words, the most let down first, at most 10."""
+        ...
+
+    def cases_of(self, customer_id: int) -> Sequence[CaseView]: ...
+
+    def search(self, words: str) -> Sequence[CaseView]:
+        """The newest cases whose mentions hold the words, at most 10."""
+        ...
+
+
+@runtime_checkable
+class Interactive(Protocol):
+    """An optional power of a responder: people act there."""
+
+    def listen(self, desk: Desk) -> Callable[[], None] | None:
+        """Start listening in threads of its own; the function that stops it (None: it is asked by HTTP only)."""
+        ...
+
+    def handle(self, desk: Desk, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+        """Answer one HTTP request at the address of this responder: status, content type, body."""
         ...
 
 

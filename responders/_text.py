@@ -20,6 +20,8 @@ TITLES: dict[NoticeKind, str] = {
     "escalation": "Escalated",
     "reopened": "Came back",
     "closed": "Closed",
+    "storm": "Many complaints",
+    "digest": "Digest",
     "system": "Listener",
 }
 CLOCKS = {
@@ -107,7 +109,7 @@ def urgency(case: CaseView, notice: Notice) -> Urgency:
     """
     if case.state is State.RESOLVED:
         return "resolved"
-    if case.state is State.DISMISSED:
+    if case.state in (State.DISMISSED, State.MERGED):
         return "dismissed"
     at_least: dict[NoticeKind, Urgency] = {
         "reminder": "half",
@@ -179,6 +181,8 @@ def holder(case: CaseView) -> str:
             return f"waiting for the customer ({name})" if name else "waiting for the customer"
         case State.RESOLVED:
             return "resolved" + (f": {line(case.outcome, 100)}" if case.outcome else "")
+        case State.MERGED:
+            return "merged into another case"
         case State.DISMISSED:
             return "not a complaint" + (f": {line(case.outcome, 100)}" if case.outcome else "")
 

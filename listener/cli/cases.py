@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from listener.model import CaseView
     from listener.service.read import Story
 
-STATES = ("open", "claimed", "responded", "waiting", "resolved", "dismissed", "closed")
+STATES = ("open", "claimed", "responded", "waiting", "resolved", "dismissed", "merged", "closed")
 
 
 def add(commands: Commands) -> None:

@@ -15,6 +15,7 @@ STATES = {
     State.WAITING: "Waiting for the customer",
     State.RESOLVED: "Resolved",
     State.DISMISSED: "Not a complaint",
+    State.MERGED: "Merged",
 }
 CLOCKS = {
     "first_response": "First answer",
