@@ -17,7 +17,7 @@ def ratio(what: str, theirs: float, ours: float, goal: float) -> None:
     times = theirs / ours
     sign = "ok  " if times >= goal else "LOW "
     print(
-        f"{sign}{what}: {times:.1f} times as fast (goal {goal:g}); {theirs:.2f} s against {ours:.2f} s",
+        f"{sign}{what}: {times:.1f} times as fast (goal {goal:g}); {theirs:.3g} s against {ours:.3g} s",
         flush=True,
     )
 
