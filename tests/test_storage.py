@@ -25,6 +25,7 @@ from alembic.script import ScriptDirectory
 
 from listener.errors import StorageError
 from listener.model import Author, Mention
+from listener.service.tick import tick
 from listener.storage import household, migrate, tables
 from listener.storage.database import HEAD, Database
 from tests.children import child, output
@@ -49,12 +50,23 @@ def scripts() -> ScriptDirectory:
 
 
 def schema(connection: sa.Connection) -> dict[str, list[str]]:
-    """Every table and index as SQLite has it, the parts of each in a fixed order."""
-    rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
-    parts = {
-        name: re.split(r",\s*\n|\(\s*\n|\n\s*\)", sql) for name, sql in rows if name != "alembic_version"
-    }
-    return {name: sorted(" ".join(part.split()) for part in found) for name, found in parts.items()}
+    """Every table and index as SQLite has it, the parts of each in a fixed order.
+
+    Foreign keys by themselves: a column that was added later names its own, which a new table lists at its end.
+    """
+    rows = connection.exec_driver_sql("SELECT name, type, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
+    found: dict[str, list[str]] = {}
+    for name, kind, sql in rows:
+        if name == "alembic_version":
+            continue
+        plain = re.sub(r",?\s+CONSTRAINT fk_\w+ (FOREIGN KEY\s*\(\w+\) )?REFERENCES \w+ \(\w+\)", "", sql)
+        parts = [part for part in re.split(r",\s|\(\s*\n|\n\s*\)|\)$", plain) if part.strip()]
+        found[name] = sorted(" ".join(part.split()) for part in parts)
+        if kind == "table":
+            keys = connection.exec_driver_sql(f"PRAGMA foreign_key_list({name})").all()
+            names = re.findall(r"CONSTRAINT (fk_\w+)", sql)
+            found[name] += sorted(str(key[2:]) for key in keys) + sorted(names)
+    return found
 
 
 def test_migrating_an_empty_file_gives_the_schema_of_the_tables(db: Database, tmp_path: Path) -> None:
@@ -78,7 +90,7 @@ def test_on_postgresql_the_migrations_make_the_same_partial_indexes() -> None:
     with Operations.context(context):
         for script in reversed(list(scripts().walk_revisions())):
             script.module.upgrade()
-    made = dict(re.findall(r"CREATE INDEX (\w+) ON [^;]*? WHERE ([^;]+);", out.getvalue()))
+    made = dict(re.findall(r"CREATE (?:UNIQUE )?INDEX (\w+) ON [^;]*? WHERE ([^;]+);", out.getvalue()))
     partial = {
         index.name: str(where)
         for table in tables.metadata.tables.values()
@@ -92,6 +104,44 @@ def test_on_postgresql_the_migrations_make_the_same_partial_indexes() -> None:
 def test_head_is_the_newest_migration(db: Database) -> None:
     assert scripts().get_heads() == [HEAD]
     assert db.version() == HEAD
+
+
+def open_at(file: Path, version: str) -> Database:
+    """A database as the Listener of that version left it."""
+    db = Database(f"sqlite:///{file}")
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    with db.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    return db
+
+
+def test_a_database_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.settled()
+    world.hear(*(world.mention(n) for n in range(3)))
+    kept = ("customers", "authors", "sources", "cases", "mentions", "events", "deliveries", "bad_experiences")
+    old = open_at(tmp_path / "old.db", "0001")
+    with old.write() as connection:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+        for name in kept:
+            columns = [c["name"] for c in sa.inspect(connection).get_columns(name)]
+            table = sa.table(name, *map(sa.column, columns))
+            with world.db.read() as source:
+                rows = [dict(r._mapping) for r in source.execute(sa.select(table))]
+            assert rows, name
+            connection.execute(sa.insert(table), rows)
+    old.open()
+    assert old.version() == HEAD
+    with old.read() as connection, world.db.read() as new:
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        assert schema(connection) == schema(new)
+        for name in kept:
+            query = sa.select(tables.metadata.tables[name])
+            assert set(map(str, connection.execute(query))) == set(map(str, new.execute(query))), name
+    old.close()
+    world.close()
 
 
 def test_opening_again_changes_nothing(db: Database) -> None:
@@ -145,6 +195,23 @@ def test_a_migration_that_dies_half_way_leaves_nothing(
     db.open()
     assert db.version() == HEAD
     db.close()
+
+
+def test_an_action_is_handled_once_until_it_is_forgotten(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    def first() -> bool:
+        with world.db.write() as connection:
+            return household.handle_once(connection, "click-1", world.now)
+
+    assert [first(), first()] == [True, False]
+    world.later(hours=47)
+    tick(world.core, world.now)
+    assert not first()
+    world.later(hours=2)
+    tick(world.core, world.now)
+    assert first()
+    world.close()
 
 
 # ---- what an operator can mend ------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from listener.storage import household, outbox
 from listener.storage import mentions as mention_rows
 
 RETENTION_PAUSE = timedelta(hours=1)
+REMEMBER_HANDLED = timedelta(days=2)  # far longer than any chat service repeats a request
 
 
 def tick(core: Core, now: datetime) -> int:
@@ -18,12 +19,16 @@ def tick(core: Core, now: datetime) -> int:
     # A look first: most ticks have nothing to do, and take no write lock then.
     with core.db.read() as connection:
         due = case_rows.alarm_is_due(connection, now)
+        handled = household.some_handled_before(connection, now - REMEMBER_HANDLED)
     if due:
         from listener.service import (
             alarm,  # cron's quiet calls do without the 60 ms of importing what a case is
         )
 
         looked = alarm.sound_due(core, now)
+    if handled:
+        with core.db.write() as connection:
+            household.forget_handled(connection, now - REMEMBER_HANDLED)
     _fall_back(core, now)
     _forget(core, now)
     return looked

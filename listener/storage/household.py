@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from listener.storage.tables import jobs, settings, web_sessions
+from listener.storage.tables import handled, jobs, settings, web_sessions
 from listener.storage.upsert import insert_new, upsert
 
 
@@ -66,3 +66,16 @@ def end_old_sessions(connection: Connection, *, created_before: datetime, used_b
 
 def end_all_sessions(connection: Connection) -> None:
     connection.execute(delete(web_sessions))
+
+
+def handle_once(connection: Connection, key: str, now: datetime) -> bool:
+    """True for the first who brings this key (200 characters at most), for as long as it is remembered."""
+    return insert_new(connection, handled, [{"key": key, "at": now}], key=["key"]) == 1
+
+
+def some_handled_before(connection: Connection, before: datetime) -> bool:
+    return connection.execute(select(handled.c.key).where(handled.c.at < before).limit(1)).first() is not None
+
+
+def forget_handled(connection: Connection, before: datetime) -> None:
+    connection.execute(delete(handled).where(handled.c.at < before))

@@ -189,6 +189,7 @@ cases = Table(
     Column("first_response_at", Instant),
     Column("body", JSON, nullable=False),  # the whole state, derived from the events
     Column("error", Text),  # parked: an alarm of it could not be worked out
+    Column("storm_id", ForeignKey("storms.id")),  # opened while that storm was on
     Index("ix_cases_customer", "customer_id", "changed_at"),
     Index("ix_cases_opened", "opened_at"),
     Index(
@@ -207,6 +208,30 @@ cases = Table(
         "ix_cases_alarm",
         "next_alarm_at",
         sqlite_where=text("next_alarm_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_cases_storm",
+        "storm_id",
+        sqlite_where=text("storm_id IS NOT NULL"),
+    ),
+)
+
+storms = Table(  # many complaints of one brand at once
+    "storms",
+    metadata,
+    _id(),
+    Column("brand", String(200), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("usual_per_hour", Float, nullable=False),  # complaint cases, learned when it began
+    Column("told_at", Instant, nullable=False),  # when its message was last queued, and the cases it told of
+    Column("told_cases", Integer, nullable=False),
+    # One storm of a brand at a time, whatever two processes do.
+    Index(
+        "ix_storms_on",
+        "brand",
+        unique=True,
+        sqlite_where=text("ended_at IS NULL"),
     ),
 )
 
@@ -263,6 +288,7 @@ deliveries = Table(  # the outbox
     Column("accepted_at", Instant),
     Column("error", Text),
     Column("fell_back", Boolean, nullable=False, server_default=text("false")),
+    Column("storm_id", ForeignKey("storms.id")),  # the storm's own message, or one for its thread
     Index(
         "ix_deliveries_pending",
         "responder",
@@ -275,12 +301,27 @@ deliveries = Table(  # the outbox
         sqlite_where=text("state = 'parked'"),
     ),
     Index("ix_deliveries_case", "case_id", "responder", "id"),
+    Index(
+        "ix_deliveries_storm",
+        "storm_id",
+        "responder",
+        "id",
+        sqlite_where=text("storm_id IS NOT NULL"),
+    ),
 )
 
 case_messages = Table(  # where a responder put a case's message, to edit it in place and to thread
     "case_messages",
     metadata,
     Column("case_id", ForeignKey("cases.id"), primary_key=True),
+    Column("responder", String(100), primary_key=True),
+    Column("ref", JSON, nullable=False),
+)
+
+storm_messages = Table(  # where a responder put a storm's message
+    "storm_messages",
+    metadata,
+    Column("storm_id", ForeignKey("storms.id"), primary_key=True),
     Column("responder", String(100), primary_key=True),
     Column("ref", JSON, nullable=False),
 )
@@ -334,4 +375,11 @@ settings = Table(  # the few things that the program itself must remember, such 
     metadata,
     Column("key", String(100), primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+handled = Table(  # actions that must have one effect, however often they are asked for
+    "handled",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("at", Instant, nullable=False, index=True),
 )
