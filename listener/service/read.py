@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from listener.cases import CASE, EVENT, Case, Event
 from listener.errors import UsageError
-from listener.model import CaseView, ClockView, CustomerView, MentionView, Why
+from listener.model import CaseView, ClockView, CustomerView, MentionView, Today, Why
 from listener.service.core import Core
 from listener.service.incidents import is_new
+from listener.service.listing import Listing
 from listener.storage import Connection, Row, household, outbox
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows
@@ -199,6 +200,68 @@ def list_sources(core: Core) -> Sequence[Row[Any]]:
     """The configured sources as they stand."""
     with core.db.read() as connection:
         return source_rows.all_sources(connection)
+
+
+# ---- what people ask for at a responder ---------------------------------------------------------------------
+
+MOST_FOUND = 10
+
+
+def mine(core: Core, who: str, now: datetime) -> Sequence[CaseView]:
+    """The open cases of a person, the soonest due first."""
+    return _open_of(core, who, now)
+
+
+def queue_of(core: Core, now: datetime) -> Sequence[CaseView]:
+    """The open cases that nobody has, the soonest due first."""
+    return _open_of(core, None, now)
+
+
+def _open_of(core: Core, who: str | None, now: datetime) -> Sequence[CaseView]:
+    def load(ids: Sequence[int]) -> list[CaseView]:
+        with core.db.read() as connection:
+            rows = {row.id: row for row in case_rows.get_many(connection, ids)}
+            return case_views(core, connection, [rows[i] for i in ids], now)
+
+    with core.db.read() as connection:
+        return Listing(case_rows.open_ids_of(connection, who), load)
+
+
+def cases_of(core: Core, customer_id: int, now: datetime) -> list[CaseView]:
+    """A customer's cases, the last changed first."""
+    with core.db.read() as connection:
+        rows = case_rows.of_customer(connection, customer_id, limit=MOST_FOUND)
+        return case_views(core, connection, rows, now)
+
+
+def search_cases(core: Core, words: str, now: datetime) -> list[CaseView]:
+    """The newest cases of which one mention holds all the words."""
+    with core.db.read() as connection:
+        rows = case_rows.newest_with_words(connection, words, limit=MOST_FOUND)
+        return case_views(core, connection, rows, now)
+
+
+def find_customers(core: Core, name: str, now: datetime) -> list[CustomerView]:
+    """Those whose name holds all these words, the most let down first."""
+    return [found.customer for found in list_customers(core, now, words=name, limit=MOST_FOUND)]
+
+
+def today(core: Core, now: datetime) -> Today:
+    """The figures since midnight UTC; ``opened`` is without what was no complaint."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    with core.db.read() as connection:
+        answered, in_time = case_rows.answered_since(connection, midnight)
+        happened = case_rows.happened_since(connection, midnight)
+        return Today(
+            opened=len(case_rows.opened_between(connection, midnight, now + timedelta.resolution)),
+            answered=answered,
+            in_time=in_time,
+            late=case_rows.count_late(connection, now),
+            resolved=happened.get("resolved", 0),
+            reopened=happened.get("reopened", 0),
+            promises_kept=happened.get("kept", 0),
+            promises_broken=happened.get("broken", 0),
+        )
 
 
 # ---- figures ------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, case, func, insert, select, update
 
 from listener.storage.tables import alarms, cases, customers, events, mentions
+from listener.storage.words import holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,24 @@ def open_by_due(connection: Connection, *, limit: int) -> Sequence[Row[Any]]:
     return soonest
 
 
+def open_ids_of(connection: Connection, person: str | None) -> Sequence[int]:
+    """Of the open cases that this person has (None: that nobody has); the soonest due first, paused ones last."""
+    theirs = cases.c.assignee.is_(None) if person is None else cases.c.assignee == person
+    query = select(cases.c.id).where(cases.c.closed_at.is_(None), theirs)
+    in_order = query.order_by(cases.c.due_at.is_(None), cases.c.due_at, cases.c.id)
+    return connection.execute(in_order).scalars().all()
+
+
+def newest_with_words(connection: Connection, words: str, *, limit: int) -> Sequence[Row[Any]]:
+    """The newest cases of which one mention holds all the words."""
+    # From the newest case back, asking each for its mentions: common words are found at once.
+    said = select(mentions.c.id).where(
+        mentions.c.case_id == cases.c.id, holds(words, mentions.c.text, mentions.c.title)
+    )
+    query = select(cases).where(said.exists()).order_by(cases.c.id.desc()).limit(limit)
+    return connection.execute(query).all()
+
+
 def page(
     connection: Connection,
     *,
@@ -179,6 +198,32 @@ def count_late(connection: Connection, now: datetime) -> int:
     """How many open cases have a clock that is past due."""
     query = select(func.count()).select_from(cases).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
     return int(connection.execute(query).scalar_one())
+
+
+def answered_since(connection: Connection, since: datetime) -> tuple[int, int]:
+    """How many cases had the first answer of their present cycle since then, and how many of them in time."""
+    # By way of the events, which have an index on their time. An answer may have been given before it was seen.
+    told = select(events.c.case_id).where(events.c.at >= since, events.c.kind.in_(("responded", "verified")))
+    in_time = cases.c.first_response_due_at.is_(None) | (
+        cases.c.first_response_at <= cases.c.first_response_due_at
+    )
+    query = select(func.count(), func.count(case((in_time, 1)))).where(
+        cases.c.id.in_(told), cases.c.first_response_at >= since
+    )
+    answered, early = connection.execute(query).one()
+    return answered, early
+
+
+def happened_since(connection: Connection, since: datetime) -> dict[str, int]:
+    """Of how many cases each kind of event was recorded since then; a promise's end is "kept" or "broken"."""
+    kept = events.c.body["kept"].as_boolean()
+    kind = case((kept.is_(True), "kept"), (kept.is_(False), "broken"), else_=events.c.kind)
+    query = (
+        select(kind.label("kind"), func.count(events.c.case_id.distinct()).label("n"))
+        .where(events.c.at >= since, events.c.kind.in_(("reopened", "resolved", "promise_ended")))
+        .group_by(kind)
+    )
+    return {r.kind: r.n for r in connection.execute(query)}
 
 
 def count_alarms(connection: Connection, since: datetime) -> dict[str, int]:

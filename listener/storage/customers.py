@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, or_, select, tuple_, updat
 from listener.model import Author
 from listener.storage.tables import authors, bad_experiences, cases, customers, mentions
 from listener.storage.upsert import insert_new
+from listener.storage.words import holds
 
 
 def resolve_authors(
@@ -189,7 +190,7 @@ def page(
         .limit(limit)
     )
     if words:
-        query = query.where(customers.c.name.icontains(words, autoescape=True))
+        query = query.where(holds(words, customers.c.name))
     if after is not None:
         query = query.where(or_(count < after[0], (count == after[0]) & (customers.c.id < after[1])))
     return connection.execute(query).all()
