@@ -7,6 +7,7 @@ Third parties publish theirs as entry points ``listener.connectors`` and ``liste
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 import httpx
@@ -78,6 +79,10 @@ class Desk(Protocol):
     ``who`` is a person's name, from ``person``. Raises ``Refused`` for what is no longer possible (somebody else
     claimed it a second ago) and ``UsageError`` for what never was (no such case), both in words for that person.
     """
+
+    def now(self) -> datetime:
+        """The instant by which all of it is done, aware UTC."""
+        ...
 
     def once(self, key: str) -> bool:
         """True for the first who brings this key: a double click or a repeated request has one effect."""
