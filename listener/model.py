@@ -223,6 +223,7 @@ class CaseView:
     snoozed_until: datetime | None = None
     outcome: str | None = None
     url: str | None = None  # of the case's page on the dashboard
+    merged_into: int | None = None  # the number of the case where it goes on
 
     @property
     def open(self) -> bool:
@@ -250,6 +251,33 @@ class StormView:
     reasons: tuple[tuple[str, int], ...]
     sources: tuple[tuple[str, int], ...]
     url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DigestLine:
+    """One line of plain text. ``label`` stands before it and leads to ``url`` where links can be shown."""
+
+    text: str
+    label: str = ""
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DigestPart:
+    title: str
+    lines: tuple[DigestLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DigestView:
+    """A digest as people read it. ``figures``: the same for programs, as JSON has it."""
+
+    name: str  # unique to the day or week: digest-daily-2026-11-22
+    title: str
+    summary: str
+    alt: str  # the chart in words
+    parts: tuple[DigestPart, ...]
+    figures: dict[str, object]
 
 
 NoticeKind = Literal[
@@ -286,6 +314,7 @@ class Notice:
     case: CaseView | None = None
     call: tuple[Person, ...] = ()  # who must look
     storm: StormView | None = None
+    digest: DigestView | None = None
     picture: bytes | None = None  # PNG; a digest's chart
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any, Protocol
 
 import httpx
@@ -52,6 +52,19 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Digests:
+    """When digests go out, in local time of ``zone``; None: never. Weekdays count from Monday, 0.
+
+    ``channel``: where they go at the responders that know it, instead of their default.
+    """
+
+    zone: str = "UTC"
+    daily: time | None = None
+    weekly: tuple[int, time] | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What the configuration says about cases and people."""
 
@@ -66,6 +79,11 @@ class Rules:
     fallback: str | None = None
     fallback_after: timedelta = timedelta(minutes=10)
     public_url: str | None = None
+    digests: Digests = field(default_factory=Digests)
+
+    def case_url(self, case_id: int) -> str | None:
+        """Of the case's page on the dashboard."""
+        return f"{self.public_url.rstrip('/')}/cases/{case_id}" if self.public_url else None
 
     def call(self, names: Sequence[str], assignee: str | None) -> list[str]:
         """The people behind the names of people and groups, each once; names that nobody bears call nobody."""
