@@ -17,9 +17,11 @@ from listener.clock.worktime import (
     Calendar,
     Window,
     duration_text,
+    local_instant,
     parse_closed_day,
     parse_duration,
     parse_open_day,
+    time_zone,
 )
 
 __all__ = [
@@ -32,8 +34,10 @@ __all__ = [
     "Window",
     "alarm_points",
     "duration_text",
+    "local_instant",
     "parse_closed_day",
     "parse_duration",
     "parse_open_day",
     "starts_at",
+    "time_zone",
 ]

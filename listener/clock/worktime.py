@@ -146,7 +146,8 @@ def _public_holidays(country: str, subdivision: str | None, year: int) -> dict[d
 
 
 @lru_cache(maxsize=64)
-def _zone(name: str) -> zoneinfo.ZoneInfo:
+def time_zone(name: str) -> zoneinfo.ZoneInfo:
+    """The IANA zone of this name. Raises ``ValueError``."""
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -179,7 +180,7 @@ class Calendar:
     )
 
     def __post_init__(self) -> None:
-        _zone(self.zone)
+        time_zone(self.zone)
         if self.subdivision and not self.country:
             raise ValueError("a subdivision needs its country")
         if self.windows == ():
@@ -206,7 +207,7 @@ class Calendar:
         start = utc(start)
         if self.always or not working:
             return start + working
-        for opens, closes in self._spans(start):
+        for opens, closes in self.spans(start):
             if closes - opens >= working:
                 return opens + working
             working -= closes - opens
@@ -220,7 +221,7 @@ class Calendar:
         if self.always:
             return end - start
         total = ZERO
-        for opens, closes in self._spans(start):
+        for opens, closes in self.spans(start):
             if opens >= end:
                 break
             total += min(closes, end) - opens
@@ -228,7 +229,7 @@ class Calendar:
 
     def is_open(self, at: datetime) -> bool:
         """Whether the team works at this instant."""
-        opens, _ = next(self._spans(utc(at)), (None, None))
+        opens, _ = next(self.spans(utc(at)), (None, None))
         return self.always or opens == at
 
     def holiday(self, day: date) -> str | None:
@@ -242,10 +243,10 @@ class Calendar:
             return _public_holidays(self.country, self.subdivision, day.year).get(day)
         return None
 
-    def _spans(self, start: datetime) -> Iterator[tuple[datetime, datetime]]:
+    def spans(self, start: datetime) -> Iterator[tuple[datetime, datetime]]:
         """Open spans in UTC from ``start`` on, in order and apart; ends when 400 days bring no more."""
         reached = start
-        last = start.astimezone(_zone(self.zone)).date()
+        last = start.astimezone(time_zone(self.zone)).date()
         day = last - DAY  # yesterday's window may cross midnight
         while day - last < LONGEST_CLOSURE:
             for opens, closes in self._spans_on(day):
@@ -258,8 +259,10 @@ class Calendar:
         """The UTC spans of the windows that start on this local day, sorted."""
         special = [hours for opened, hours in self.open_on if opened == day and hours]
         hours = special or ([] if self.holiday(day) else self._usual(day))
-        zone = _zone(self.zone)
-        return tuple((_instant(day, start, zone), _instant(day, end, zone)) for start, end in sorted(hours))
+        zone = time_zone(self.zone)
+        return tuple(
+            (local_instant(day, start, zone), local_instant(day, end, zone)) for start, end in sorted(hours)
+        )
 
     def _usual(self, day: date) -> list[tuple[int, int]]:
         if self.windows is None:
@@ -300,7 +303,7 @@ def _calendar(text: str) -> Calendar:
     )
 
 
-def _instant(day: date, minute: int, zone: zoneinfo.ZoneInfo) -> datetime:
+def local_instant(day: date, minute: int, zone: zoneinfo.ZoneInfo) -> datetime:
     """The UTC instant of a wall-clock time: of two the first, of a skipped one the moment of the change."""
     local = datetime.combine(day, time()) + timedelta(minutes=minute)
     found = local.replace(tzinfo=zone).astimezone(UTC)
