@@ -182,7 +182,7 @@ def holder(case: CaseView) -> str:
         case State.RESOLVED:
             return "resolved" + (f": {line(case.outcome, 100)}" if case.outcome else "")
         case State.MERGED:
-            return "merged into another case"
+            return f"merged into case {case.merged_into}" if case.merged_into else "merged into another case"
         case State.DISMISSED:
             return "not a complaint" + (f": {line(case.outcome, 100)}" if case.outcome else "")
 

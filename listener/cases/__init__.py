@@ -1,7 +1,7 @@
 """The life of a case, pure: a command looks at it and returns events, ``apply`` folds an event into it.
 
     OPEN ──claim──> CLAIMED ──respond──> RESPONDED <──wait/resume──> WAITING
-      └────────────── resolve / dismiss from any of these ──────────────> RESOLVED, DISMISSED
+      └────────── resolve / dismiss / merge from any of these ──────────> RESOLVED, DISMISSED, MERGED
     RESOLVED, DISMISSED ──reopen──> OPEN in a new cycle (the old cycle's clocks stay in its events)
 
 The events are the truth and are only ever appended; the ``Case`` is what they amount to, stored beside them.
@@ -13,6 +13,7 @@ from listener.cases.commands import (
     assign,
     claim,
     dismiss,
+    merge,
     note,
     release,
     reopen,
@@ -31,6 +32,8 @@ from listener.cases.events import (
     Event,
     Joined,
     MentionChanged,
+    Merged,
+    MergedFrom,
     Noted,
     Opened,
     PolicyReapplied,
@@ -41,6 +44,7 @@ from listener.cases.events import (
     Resolved,
     Responded,
     Resumed,
+    Running,
     Snoozed,
     Verified,
     Waited,
@@ -59,6 +63,8 @@ __all__ = [
     "Event",
     "Joined",
     "MentionChanged",
+    "Merged",
+    "MergedFrom",
     "Noted",
     "Opened",
     "PolicyReapplied",
@@ -69,6 +75,7 @@ __all__ = [
     "Resolved",
     "Responded",
     "Resumed",
+    "Running",
     "Snoozed",
     "Verified",
     "Waited",
@@ -77,6 +84,7 @@ __all__ = [
     "assign",
     "claim",
     "dismiss",
+    "merge",
     "next_alarm_at",
     "note",
     "release",

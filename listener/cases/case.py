@@ -17,6 +17,8 @@ from listener.cases.events import (
     Event,
     Joined,
     MentionChanged,
+    Merged,
+    MergedFrom,
     Noted,
     Opened,
     PolicyReapplied,
@@ -27,6 +29,7 @@ from listener.cases.events import (
     Resolved,
     Responded,
     Resumed,
+    Running,
     Snoozed,
     Verified,
     Waited,
@@ -80,6 +83,8 @@ class Case:
     snoozed_until: datetime | None = None
     outcome: str | None = None
     closed_at: datetime | None = None
+    merged_into: int | None = None
+    merged_from: tuple[int, ...] = ()
 
     @property
     def open(self) -> bool:
@@ -148,16 +153,12 @@ def apply(case: Case | None, event: Event) -> Case:
                 snoozed_until=None,
             )
         case Dismissed():
-            # Its clocks end unmet: a case that was none has no place in the figures of how fast we are.
-            stopped = tuple(replace(c, due_at=None) if c.met_at is None else c for c in case.clocks)
-            return replace(
-                case,
-                state=State.DISMISSED,
-                outcome="not a complaint",
-                closed_at=event.at,
-                clocks=stopped,
-                promised_until=None,
-            )
+            return _ended(case, State.DISMISSED, "not a complaint", event.at)
+        case Merged():
+            ended = _ended(case, State.MERGED, f"merged into case {event.into}", event.at)
+            return replace(ended, merged_into=event.into, mention_ids=())
+        case MergedFrom():
+            return _merged_from(case, event)
         case Reopened():
             mentions = case.mention_ids
             if event.mention_id is not None:
@@ -224,6 +225,20 @@ def _meet(case: Case, names: tuple[ClockName, ...], at: datetime) -> Case:
     return replace(case, clocks=tuple(clocks))
 
 
+def _ended(case: Case, state: State, outcome: str, at: datetime) -> Case:
+    """Closed with its clocks unmet: it has no place in the figures of how fast we are."""
+    stopped = tuple(replace(c, due_at=None) if c.met_at is None else c for c in case.clocks)
+    return replace(
+        case,
+        state=state,
+        outcome=outcome,
+        closed_at=at,
+        clocks=stopped,
+        promised_until=None,
+        snoozed_until=None,
+    )
+
+
 def _pause(case: Case, at: datetime) -> Case:
     calendar = Policy.from_json(case.policy).calendar
     clocks = []
@@ -255,13 +270,62 @@ def _joined(case: Case, event: Joined) -> Case:
     case = replace(case, mention_ids=(*case.mention_ids, event.mention_id))
     if not event.awaits_answer or case.state not in (State.RESPONDED, State.WAITING):
         return case  # a response clock runs already: the earliest due time stays
-    resumed = _resume(case, event.at)
-    runs = sum(c.name == ClockName.NEXT_RESPONSE for c in case.clocks)
-    key = "next_response" if runs == 0 else f"next_response/{runs + 1}"
     policy = Policy.from_json(case.policy)
-    clock = _clock(key, ClockName.NEXT_RESPONSE, policy, event.starts_at, policy.next_response)
+    name = ClockName.NEXT_RESPONSE
+    clock = _clock(_next_key(case), name, policy, event.starts_at, policy.next_response)
+    return _awaits(case, clock, event.at)
+
+
+def _next_key(case: Case) -> str:
+    runs = sum(c.name == ClockName.NEXT_RESPONSE for c in case.clocks)
+    return "next_response" if runs == 0 else f"next_response/{runs + 1}"
+
+
+def _awaits(case: Case, clock: Clock, at: datetime) -> Case:
+    """An answered case, whose customer waits for an answer again: by this clock."""
+    resumed = _resume(case, at)
     state = State.CLAIMED if case.assignee else State.OPEN
     return replace(resumed, state=state, clocks=(*resumed.clocks, clock))
+
+
+def _merged_from(case: Case, event: MergedFrom) -> Case:
+    case = replace(
+        case,
+        mention_ids=(*case.mention_ids, *event.mention_ids),
+        merged_from=(*case.merged_from, *event.cases),
+    )
+    if event.promised_until and (case.promised_until is None or event.promised_until < case.promised_until):
+        case = replace(case, promise_minutes=event.promise_minutes, promised_until=event.promised_until)
+    policy = Policy.from_json(case.policy)
+    for taken in event.clocks:
+        response = taken.name != ClockName.RESOLUTION
+        if response and case.state in (State.RESPONDED, State.WAITING):
+            clock = _clock(_next_key(case), ClockName.NEXT_RESPONSE, policy, event.at, taken.target)
+            case = _awaits(case, _taken_over(clock, taken, policy), event.at)
+            continue
+        clocks = []
+        for clock in case.clocks:
+            if clock.due_at and clock.running and response == (clock.name != ClockName.RESOLUTION):
+                sooner = _taken_over(clock, taken, policy)
+                clock = sooner if sooner.due_at and sooner.due_at < clock.due_at else clock
+            clocks.append(clock)
+        case = replace(case, clocks=tuple(clocks))
+    return case
+
+
+def _taken_over(clock: Clock, taken: Running, policy: Policy) -> Clock:
+    """The clock with the times of the other; where the calendars differ, due no later than it was there."""
+    left = taken.left
+    if _due(policy, taken.since, left) != taken.due_at:
+        left = policy.calendar.elapsed(taken.since, taken.due_at)
+    return replace(
+        clock,
+        started_at=taken.started_at,
+        target=taken.target,
+        since=taken.since,
+        left=left,
+        due_at=_due(policy, taken.since, left),
+    )
 
 
 def _taken(case: Case, by: str, at: datetime) -> Case:

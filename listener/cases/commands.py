@@ -10,6 +10,8 @@ from listener.cases.events import (
     Claimed,
     Dismissed,
     Event,
+    Merged,
+    MergedFrom,
     Noted,
     PromiseEnded,
     Released,
@@ -17,6 +19,7 @@ from listener.cases.events import (
     Resolved,
     Responded,
     Resumed,
+    Running,
     Snoozed,
     Waited,
 )
@@ -143,6 +146,7 @@ def reopen(
     """Start a new cycle of a closed case, because a person says so or the customer came back."""
     if case.open:
         raise Refused("This case is open.")
+    _must_not_be_merged(case)
     if mention_id is None and not why.strip():
         raise UsageError("Say why the case is opened again.")
     return [
@@ -157,7 +161,51 @@ def reopen(
     ]
 
 
+def merge(
+    case: Case, other: Case, who: str, now: datetime, *, number: int, into: int
+) -> tuple[list[Event], list[Event]]:
+    """Case ``number`` is one incident with the ``other``, which is case ``into``: the events of both.
+
+    The other gets the mentions, the earlier due times, and who was on it, where nobody is on the other.
+    Refused unless both are open.
+    """
+    if number == into:
+        raise UsageError("A case can't be merged into itself.")
+    _must_be_open(case, "merged")
+    if other.state == State.MERGED:
+        raise Refused(f"Case {into} was merged into case {other.merged_into}: merge it into that one.")
+    if not other.open:
+        raise Refused(f"Case {into} is closed ({other.outcome}). Reopen it first, then merge.")
+    running = [
+        Running(
+            name=c.name, started_at=c.started_at, target=c.target, since=c.since, left=c.left, due_at=c.due_at
+        )
+        for c in case.clocks
+        if c.running and c.due_at
+    ]
+    gained: list[Event] = [
+        MergedFrom(
+            at=now,
+            actor=who,
+            cases=(number, *case.merged_from),
+            mention_ids=case.mention_ids,
+            clocks=tuple(running),
+            promise_minutes=case.promise_minutes if case.promised_until else None,
+            promised_until=case.promised_until,
+        )
+    ]
+    if other.assignee is None and case.assignee is not None:
+        gained.append(Assigned(at=now, actor=who, to=case.assignee))
+    return [Merged(at=now, actor=who, into=into)], gained
+
+
+def _must_not_be_merged(case: Case) -> None:
+    if case.state == State.MERGED:
+        raise Refused(f"This case was merged into case {case.merged_into}: go on there.")
+
+
 def _must_be_open(case: Case, done: str) -> None:
+    _must_not_be_merged(case)
     if not case.open:
         raise Refused(f"The case is closed ({case.outcome}); it can't be {done}. Reopen it first.")
 

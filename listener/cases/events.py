@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from listener.model import ComplaintLabel, Severity
+from listener.model import ClockName, ComplaintLabel, Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +211,46 @@ class PolicyReapplied:
     policy: dict[str, object]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A clock that ran in a case when it was merged; the words are those of ``Clock``."""
+
+    name: ClockName
+    started_at: datetime
+    target: timedelta
+    since: datetime
+    left: timedelta
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """It is one incident with case ``into``, which has its mentions now and where it goes on."""
+
+    kind: Literal["merged"] = "merged"
+    at: datetime
+    actor: str
+    into: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedFrom:
+    """Another case was merged into this one. ``cases``: its number, then those that it had taken in itself.
+
+    ``clocks`` are those that ran there: of two clocks for the same the earlier due time stays, and so it is with
+    the promise.
+    """
+
+    kind: Literal["merged_from"] = "merged_from"
+    at: datetime
+    actor: str
+    cases: tuple[int, ...]
+    mention_ids: tuple[int, ...]
+    clocks: tuple[Running, ...]
+    promise_minutes: int | None = None
+    promised_until: datetime | None = None
+
+
 Event = Annotated[
     Opened
     | Joined
@@ -230,7 +270,9 @@ Event = Annotated[
     | Recovered
     | Alarmed
     | PromiseEnded
-    | PolicyReapplied,
+    | PolicyReapplied
+    | Merged
+    | MergedFrom,
     Field(discriminator="kind"),
 ]
 # Worked out at the first use, like the case's.

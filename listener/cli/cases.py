@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
         commands,
         "cases",
         list_cases,
-        "list cases, show one, or act on one (claim, respond, resolve and so on)",
+        "list cases, show one, or act on one (claim, respond, resolve, merge and so on)",
         "listener cases --state open",
         "listener cases respond 12 https://example.org/t/12#answer --promise 30",
     )
@@ -65,6 +65,9 @@ def add(commands: Commands) -> None:
     act("dismiss", "it is not a complaint", "12 --why 'a joke'").add_argument("--why", required=True)
     act("reopen", "open it again, with new clocks", "12 --why 'not paid'").add_argument(
         "--why", required=True
+    )
+    act("merge", "it is one incident with another case, which goes on", "12 9").add_argument(
+        "into", type=number, metavar="other", help="the number of the case that goes on"
     )
     for parser in below.choices.values():
         if parser.get_default("func") is perform:
@@ -228,6 +231,7 @@ def told_event(event: Event) -> str:
         "first_response_target",
         "answered_at",
         "awaits_answer",
+        "clocks",
     }
     details = [
         f"{key.replace('_', ' ')} {at(value) if isinstance(value, datetime) else value}"
@@ -270,6 +274,7 @@ def perform(args: argparse.Namespace) -> int:
             ),
             "dismiss": lambda: act.dismiss(core, case, who, args.why, now),
             "reopen": lambda: act.reopen(core, case, who, args.why, now),
+            "merge": lambda: act.merge(core, case, who, args.into, now),
         }
         do[args.action]()
         with core.db.read() as connection:

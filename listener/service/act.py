@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -11,10 +12,11 @@ from listener.clock import Policy, duration_text
 from listener.errors import Refused, UsageError
 from listener.model import ClockName, NoticeKind
 from listener.service.core import Core, Tell
-from listener.service.record import load, record
+from listener.service.record import Open, load, record, survivor
 from listener.storage import Connection, outbox
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows
+from listener.storage import mentions as mention_rows
 from listener.storage import sources as source_rows
 
 OUTCOMES = ("refunded", "replaced", "repaired", "explained", "apologised", "other")
@@ -98,6 +100,9 @@ def reopen(core: Core, case_id: int, who: str, why: str, now: datetime) -> None:
     """Open a closed case again, in a new cycle with new clocks."""
     with core.db.write() as connection:
         found = load(connection, case_id)
+        if found.case.merged_into is not None:
+            there = survivor(connection, found).id
+            raise Refused(f"Case {case_id} was merged into case {there}: go on there.")
         policy = Policy.from_json(found.case.policy)
         since = now - core.rules.bad_experience_window
         before = customer_rows.count_bad_experiences(connection, found.customer_id, since)
@@ -111,6 +116,44 @@ def reopen(core: Core, case_id: int, who: str, why: str, now: datetime) -> None:
         )
         record(
             core, connection, found, events, now, [Tell("reopened", f"{who} opened it again: {why.strip()}")]
+        )
+
+
+def merge(core: Core, case_id: int, who: str, into: int, now: datetime) -> None:
+    """Both are one incident: case ``case_id`` closes, its mentions go to ``into``, and the earlier due times stay.
+
+    A customer who had both is counted once. Raises ``Refused`` when one of them is closed or was merged itself.
+    """
+    with core.db.write() as connection:
+        # In the order of their numbers, so that two people who merge them both ways don't wait for each other.
+        locked = {number: load(connection, number) for number in sorted({case_id, into})}
+        found, other = locked[case_id], locked[into]
+        if other.case.merged_into is not None:
+            there = survivor(connection, other).id
+            raise Refused(f"Case {into} was merged into case {there}: merge it into that one.")
+        lost, gained = cases.merge(found.case, other.case, who, now, number=case_id, into=into)
+        mentions = len(found.case.mention_ids)
+        mention_rows.move(connection, case_id, into)
+        if found.customer_id == other.customer_id:
+            _count_once(connection, found, other, now)
+        url = core.rules.case_url(into)
+        text = f"{who} merged it into case {into}, where it goes on{f': {url}' if url else '.'}"
+        record(core, connection, found, lost, now, [Tell("closed", text)])
+        due = other.case.due_at
+        after = functools.reduce(cases.apply, gained, other.case)
+        text = f"{who} merged case {case_id} into it, with {mentions} mention{'s' if mentions != 1 else ''}."
+        if after.due_at and (due is None or after.due_at < due):
+            text += " It is due sooner now."
+        call = core.rules.call(["assignee"], after.assignee) if after.assignee != who else []
+        record(core, connection, other, gained, now, [Tell("changed", text, call)])
+
+
+def _count_once(connection: Connection, found: Open, other: Open, now: datetime) -> None:
+    """One incident of one customer is one bad experience; it is kept at the case that goes on."""
+    if customer_rows.take_back_bad_experiences(connection, [found.id], now, kind="complaint"):
+        opened = min(found.case.opened_at, other.case.opened_at)
+        customer_rows.add_bad_experience(
+            connection, other.customer_id, "complaint", f"case-{other.id}-complaint", opened, case_id=other.id
         )
 
 

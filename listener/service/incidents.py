@@ -12,7 +12,7 @@ from listener.cases import EVENT, Case
 from listener.clock import Policy, starts_at
 from listener.model import SEVERITIES, ClockName, Mention, State, Verdict
 from listener.service.core import Core, Source, Tell, verdict_columns
-from listener.service.record import Open, columns, follow_up, from_row, record
+from listener.service.record import Open, columns, follow_up, from_row, record, survivor
 from listener.storage import Connection, Row
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows
@@ -119,6 +119,9 @@ def _settle_one(core: Core, connection: Connection, source: Source, item: Heard,
 def _consider(core: Core, connection: Connection, row: Row[Any], item: Heard, now: datetime) -> int | None:
     """Join or reopen this case of the customer: 0 joined, 1 reopened, None: it is another matter."""
     found = from_row(connection, row)
+    if found.case.state == State.MERGED:
+        found = survivor(connection, found)
+        row = case_rows.get(connection, found.id) or row
     policy = Policy.from_json(found.case.policy)
     closed_at = found.case.closed_at
     if found.case.open:

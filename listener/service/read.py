@@ -61,7 +61,8 @@ def _case_view(core: Core, row: Row[Any], customer: CustomerView, mentions: list
         promise_minutes=case.promise_minutes,
         snoozed_until=case.snoozed_until,
         outcome=case.outcome,
-        url=f"{core.rules.public_url.rstrip('/')}/cases/{row.id}" if core.rules.public_url else None,
+        url=core.rules.case_url(row.id),
+        merged_into=case.merged_into,
     )
 
 

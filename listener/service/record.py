@@ -45,6 +45,13 @@ def from_row(connection: Connection, row: Row[Any]) -> Open:
     return Open(row.id, case, row.brand, row.customer_id, case_rows.last_seq(connection, row.id))
 
 
+def survivor(connection: Connection, found: Open) -> Open:
+    """The case in which this one goes on, however often it was merged; itself when it never was."""
+    while found.case.merged_into is not None:
+        found = load(connection, found.case.merged_into)
+    return found
+
+
 def record(
     core: Core,
     connection: Connection,
@@ -136,7 +143,8 @@ def _count(connection: Connection, found: Open, event: Event) -> bool:
         case cases.PromiseEnded(kept=False):
             return count("promise", f"promise-{event.promised_until.isoformat()}", event.at)
         case cases.Dismissed():
-            customer_rows.take_back_bad_experiences(connection, found.id, event.at)
+            whole = (found.id, *found.case.merged_from)  # one incident, perhaps of several customers
+            customer_rows.take_back_bad_experiences(connection, whole, event.at)
             mention_rows.add_label(
                 connection, found.case.mention_ids, "not_complaint", event.why, event.actor, event.at
             )

@@ -254,8 +254,8 @@ def count_parked(connection: Connection) -> int:
 
 
 def opened_between(connection: Connection, start: datetime, end: datetime) -> Sequence[Any]:
-    """What the SLA figures are made of: the cases opened then, without those that were no complaint."""
+    """What the SLA figures are made of: the cases opened then, but not those that were no complaint or merged."""
     query = select(
         cases.c.id, cases.c.state, cases.c.reason, cases.c.first_response_due_at, cases.c.first_response_at
-    ).where(cases.c.opened_at >= start, cases.c.opened_at < end, cases.c.state != "dismissed")
+    ).where(cases.c.opened_at >= start, cases.c.opened_at < end, cases.c.state.not_in(["dismissed", "merged"]))
     return connection.execute(query).all()

@@ -112,13 +112,16 @@ def add_bad_experience(
     return insert_new(connection, bad_experiences, [row], key=["key"]) == 1
 
 
-def take_back_bad_experiences(connection: Connection, case_id: int, now: datetime) -> None:
-    """What a dismissed case had counted is counted no more; the row stays and says so."""
-    connection.execute(
-        update(bad_experiences)
-        .where(bad_experiences.c.case_id == case_id, bad_experiences.c.taken_back_at.is_(None))
-        .values(taken_back_at=now)
+def take_back_bad_experiences(
+    connection: Connection, case_ids: Iterable[int], now: datetime, *, kind: str | None = None
+) -> int:
+    """What these cases had counted (of this kind) is counted no more; the rows stay and say so. How many."""
+    statement = update(bad_experiences).where(
+        bad_experiences.c.case_id.in_(set(case_ids)), bad_experiences.c.taken_back_at.is_(None)
     )
+    if kind is not None:
+        statement = statement.where(bad_experiences.c.kind == kind)
+    return connection.execute(statement.values(taken_back_at=now)).rowcount
 
 
 def count_bad_experiences(connection: Connection, customer_id: int, since: datetime) -> int:

@@ -41,6 +41,13 @@ def change(connection: Connection, mention_id: int, **values: Any) -> None:
     connection.execute(update(mentions).where(mentions.c.id == mention_id).values(**values))
 
 
+def move(connection: Connection, from_case: int, to_case: int) -> None:
+    """All mentions of a case belong to the other from now on."""
+    connection.execute(
+        update(mentions).where(mentions.c.case_id == from_case).values(case_id=to_case)
+    )
+
+
 def _with_names() -> Select[Any]:
     return (
         select(mentions, sources.c.name.label("source"), authors.c.name.label("author"))

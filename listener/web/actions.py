@@ -74,6 +74,13 @@ def _reopen(visit: Visit, case_id: int, fields: Fields) -> None:
     act.reopen(visit.core, case_id, visit.person, fields.get("why", ""), visit.now)
 
 
+def _merge(visit: Visit, case_id: int, fields: Fields) -> None:
+    into = fields.get("into", "").strip().removeprefix("#")
+    if not into.isascii() or not into.isdigit() or len(into) > 18:
+        raise UsageError("Give the number of the other case.")
+    act.merge(visit.core, case_id, visit.person, int(into), visit.now)
+
+
 ACTIONS: dict[str, Action] = {
     "claim": _claim,
     "release": _release,
@@ -86,6 +93,7 @@ ACTIONS: dict[str, Action] = {
     "resolve": _resolve,
     "dismiss": _dismiss,
     "reopen": _reopen,
+    "merge": _merge,
 }
 
 

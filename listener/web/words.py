@@ -61,6 +61,7 @@ DONE = {  # what a page says after an action; the URL carries only the key
     "resolve": "The case is resolved.",
     "dismiss": "Closed as not a complaint. Thank you, Listener learns from it.",
     "reopen": "The case is open again, with new clocks.",
+    "merge": "Merged: the other case has what was written here, and goes on.",
     "customer": "The customer is saved.",
     "pause": "The source is paused.",
     "poll": "The source is polled within a few seconds.",
@@ -107,6 +108,7 @@ class Line:
     quote: str = ""
     url: str | None = None
     mention_id: int | None = None
+    case_id: int | None = None  # another case
 
 
 def line(event: cases.Event) -> Line:
@@ -149,6 +151,13 @@ def line(event: cases.Event) -> Line:
             return Line(at, who, f"resolved it: {event.outcome}.{reason}", "good", quote=event.note)
         case cases.Dismissed():
             return Line(at, who, "says that it is not a complaint:", quote=event.why)
+        case cases.Merged():
+            return Line(at, who, f"merged it into case {event.into}, where it goes on.", case_id=event.into)
+        case cases.MergedFrom():
+            number = event.cases[0]
+            return Line(
+                at, who, f"merged case {number} into it, with what was written there.", case_id=number
+            )
         case cases.Reopened():
             what = "opened it again." if event.actor else "The customer came back: opened again."
             return Line(at, who, what, "warn", quote=event.why, mention_id=event.mention_id)
