@@ -28,12 +28,44 @@ def problems(blocks: object, text: str) -> list[str]:
         found.append(f"blocks: {len(blocks)} of them")
     if (total := sum(map(len, _strings(blocks)))) > CHARACTERS_OF_ALL_BLOCKS:
         found.append(f"blocks: {total} characters in all")
-    ids = [e["action_id"] for b in blocks for e in b.get("elements", []) if "action_id" in e]
-    if len(ids) != len(set(ids)):
-        found.append("blocks: an action_id twice")
+    return found + _blocks(blocks)
+
+
+def view_problems(view: dict[str, Any]) -> list[str]:
+    """What Slack would refuse of a modal or a home tab."""
+    limits, modal = LIMITS["view"], view.get("type") == "modal"
+    found = [] if view.get("type") in ("modal", "home") else [f"type {view.get('type')!r}"]
+    blocks = view.get("blocks", [])
+    found += _count("blocks", blocks, limits["blocks"])
+    for name in ("title", "submit", "close"):
+        if name in view:
+            found += _text(name, view[name], limits[name], only="plain_text")
+    if modal and "title" not in view:
+        found.append("title: missing")
+    has_input = any(b.get("type") == "input" for b in blocks)
+    if modal and has_input and "submit" not in view:
+        found.append("submit: missing, but there is something to fill in")
+    for name in ("private_metadata", "callback_id"):
+        found += _length(name, view.get(name, ""), limits[name])
+    return found + _blocks(blocks)
+
+
+def _blocks(blocks: list[dict[str, Any]]) -> list[str]:
+    found = []
+    for block in blocks:
+        ids = [e["action_id"] for e in _elements(block) if "action_id" in e]
+        if len(ids) != len(set(ids)):  # Slack: unique within its block
+            found.append("blocks: an action_id twice")
+    block_ids = [b["block_id"] for b in blocks if "block_id" in b]
+    if len(block_ids) != len(set(block_ids)):
+        found.append("blocks: a block_id twice")
     for number, block in enumerate(blocks):
         found += [f"blocks/{number}/{problem}" for problem in _block(block)]
     return found
+
+
+def _elements(block: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*block.get("elements", []), *(block[k] for k in ("accessory", "element") if k in block)]
 
 
 def _block(block: dict[str, Any]) -> Iterator[str]:
@@ -50,14 +82,26 @@ def _block(block: dict[str, Any]) -> Iterator[str]:
                 yield from _text(
                     "field", field, {"max_length": LIMITS["section"]["fields"]["item_max_length"]}
                 )
+            if "accessory" in block:
+                yield from _element(block["accessory"])
         case "context":
             yield from _count("elements", block["elements"], {"min_items": 1} | LIMITS["context"]["elements"])
             for element in block["elements"]:
-                yield from _text("element", element, LIMITS["text"])
+                if element.get("type") == "image":
+                    yield from _image(element)
+                else:
+                    yield from _text("element", element, LIMITS["text"])
         case "actions":
             yield from _count("elements", block["elements"], {"min_items": 1} | LIMITS["actions"]["elements"])
             for element in block["elements"]:
-                yield from _button(element)
+                yield from _element(element)
+        case "input":
+            yield from _text("label", block["label"], LIMITS["input"]["label"], only="plain_text")
+            if "hint" in block:
+                yield from _text("hint", block["hint"], LIMITS["input"]["hint"], only="plain_text")
+            yield from _element(block["element"])
+        case "image":
+            yield from _image(block)
         case "header":
             yield from _text("text", block["text"], LIMITS["header"]["text"], only="plain_text")
         case "rich_text":
@@ -70,15 +114,67 @@ def _block(block: dict[str, Any]) -> Iterator[str]:
             yield f"type {other!r} is not one that this validator knows"
 
 
+def _image(image: dict[str, Any]) -> Iterator[str]:
+    if "slack_file" not in image:
+        yield from _length(
+            "image_url", image.get("image_url", ""), {"min_length": 1} | LIMITS["image"]["image_url"]
+        )
+    yield from _length("alt_text", image.get("alt_text", ""), {"min_length": 1} | LIMITS["image"]["alt_text"])
+
+
+def _element(element: dict[str, Any]) -> Iterator[str]:
+    """Something to click, to choose from or to fill in."""
+    kind = element.get("type", "")
+    yield from _length("action_id", element.get("action_id", ""), {"min_length": 1} | LIMITS["action_id"])
+    if "confirm" in element:
+        for name in ("title", "text", "confirm", "deny"):
+            yield from _text(name, element["confirm"][name], LIMITS["confirmation"][name])
+    if "placeholder" in element:
+        yield from _text(
+            "placeholder", element["placeholder"], LIMITS["select"]["placeholder"], only="plain_text"
+        )
+    match kind:
+        case "button":
+            yield from _button(element)
+        case "static_select" | "multi_static_select" | "overflow" | "radio_buttons" | "checkboxes":
+            limits = LIMITS["select" if "select" in kind else kind]["options"]
+            options = element.get("options", [])
+            groups = element.get("option_groups", [])
+            yield from _count("option_groups", groups, LIMITS["select"]["option_groups"])
+            if not groups:
+                yield from _count("options", options, {"min_items": 1} | limits)
+            for group in groups:
+                yield from _text("label", group["label"], LIMITS["option_group"]["label"], only="plain_text")
+                yield from _count("options", group["options"], LIMITS["option_group"]["options"])
+                options = [*options, *group["options"]]
+            for option in options:
+                yield from _text("option", option["text"], LIMITS["option"]["text"])
+                yield from _length("value", option["value"], {"min_length": 1} | LIMITS["option"]["value"])
+                if "description" in option:
+                    yield from _text("description", option["description"], LIMITS["option"]["description"])
+            initial = (
+                [element["initial_option"]]
+                if "initial_option" in element
+                else element.get("initial_options", [])
+            )
+            if any(option not in options for option in initial):
+                yield "initial_option is none of the options"
+        case "users_select" | "url_text_input" | "email_text_input" | "number_input":
+            pass
+        case "plain_text_input":
+            most = element.get("max_length", LIMITS["plain_text_input"]["max_length"]["max"])
+            if not 1 <= most <= LIMITS["plain_text_input"]["max_length"]["max"]:
+                yield f"max_length {most}"
+            yield from _length("initial_value", element.get("initial_value", ""), {"max_length": most})
+        case _:
+            yield f"{kind!r} is not an element that this validator knows"
+
+
 def _button(button: dict[str, Any]) -> Iterator[str]:
-    if button.get("type") != "button":
-        yield f"{button.get('type')!r} in actions"
-        return
     limits = LIMITS["button"]
     yield from _text("text", button["text"], limits["text"], only="plain_text")
     for name in ("url", "value", "accessibility_label"):
         yield from _length(name, button.get(name, ""), limits[name])
-    yield from _length("action_id", button.get("action_id", ""), LIMITS["action_id"])
     if "url" in button and not button["url"].startswith(("http://", "https://")):
         yield "button: url is not http(s)"
 
