@@ -28,6 +28,9 @@ def problems(blocks: object, text: str) -> list[str]:
         found.append(f"blocks: {len(blocks)} of them")
     if (total := sum(map(len, _strings(blocks)))) > CHARACTERS_OF_ALL_BLOCKS:
         found.append(f"blocks: {total} characters in all")
+    ids = [e["action_id"] for b in blocks for e in _elements(b) if "action_id" in e]
+    if len(ids) != len(set(ids)):
+        found.append("blocks: an action_id twice")
     return found + _blocks(blocks)
 
 
@@ -54,7 +57,7 @@ def _blocks(blocks: list[dict[str, Any]]) -> list[str]:
     found = []
     for block in blocks:
         ids = [e["action_id"] for e in _elements(block) if "action_id" in e]
-        if len(ids) != len(set(ids)):  # Slack: unique within its block
+        if len(ids) != len(set(ids)):  # a list in a home tab has the same button in each of its rows
             found.append("blocks: an action_id twice")
     block_ids = [b["block_id"] for b in blocks if "block_id" in b]
     if len(block_ids) != len(set(block_ids)):
