@@ -31,6 +31,7 @@ from responders._text import (
     web_url,
     why,
 )
+from responders.slack.buttons import case_buttons
 
 Block = dict[str, Any]
 
@@ -53,8 +54,11 @@ class Message(NamedTuple):
     blocks: list[Block]
 
 
-def case_message(notice: Notice, case: CaseView) -> Message:
-    """The one message of a case, as it stands now; edited in place, so it says nothing that grows stale."""
+def case_message(notice: Notice, case: CaseView, *, acting: bool = False) -> Message:
+    """The one message of a case, as it stands now; edited in place, so it says nothing that grows stale.
+
+    ``acting``: with buttons for what can be done to it, where somebody listens to them.
+    """
     sign = SIGNS[urgency(case, notice)]
     severity = [case.severity] if case.severity in ("high", "critical") else []
     names = escape(case.customer.name, 60), escape(case.reason, 40)
@@ -73,7 +77,10 @@ def case_message(notice: Notice, case: CaseView) -> Message:
     footer = [f"Why: {escape(reasons, 200)}" if reasons else "", more_mentions(case)]
     if any(footer):
         blocks.append(_context(" · ".join(part for part in footer if part)))
-    blocks += _buttons(original=mention.url if mention else None, dashboard=case.url)
+    if acting:
+        blocks += case_buttons(case)
+    else:
+        blocks += _buttons(original=mention.url if mention else None, dashboard=case.url)
     return Message(_spoken(notice, case), blocks)
 
 
