@@ -224,8 +224,9 @@ storms = Table(  # many complaints of one brand at once
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("usual_per_hour", Float, nullable=False),  # complaint cases, learned when it began
-    Column("told_at", Instant, nullable=False),  # when its message was last queued, and the cases it told of
-    Column("told_cases", Integer, nullable=False),
+    Column("looked_at", Instant, nullable=False),
+    Column("told_cases", Integer, nullable=False),  # what its message says, or will when it is delivered
+    Column("told_open", Integer, nullable=False),
     # One storm of a brand at a time, whatever two processes do.
     Index(
         "ix_storms_on",
@@ -301,12 +302,13 @@ deliveries = Table(  # the outbox
         sqlite_where=text("state = 'parked'"),
     ),
     Index("ix_deliveries_case", "case_id", "responder", "id"),
+    # Only the storms' own messages, for which those of thousands of cases wait.
     Index(
         "ix_deliveries_storm",
         "storm_id",
         "responder",
         "id",
-        sqlite_where=text("storm_id IS NOT NULL"),
+        sqlite_where=text("storm_id IS NOT NULL AND case_id IS NULL"),
     ),
 )
 

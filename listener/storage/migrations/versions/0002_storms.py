@@ -16,8 +16,9 @@ def upgrade() -> None:
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("usual_per_hour", sa.Float(), nullable=False),
-        sa.Column("told_at", sa.BigInteger(), nullable=False),
+        sa.Column("looked_at", sa.BigInteger(), nullable=False),
         sa.Column("told_cases", sa.Integer(), nullable=False),
+        sa.Column("told_open", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_storms")),
     )
     op.create_index(
@@ -64,6 +65,6 @@ def upgrade() -> None:
         "deliveries",
         ["storm_id", "responder", "id"],
         unique=False,
-        sqlite_where=sa.text("storm_id IS NOT NULL"),
-        postgresql_where=sa.text("storm_id IS NOT NULL"),
+        sqlite_where=sa.text("storm_id IS NOT NULL AND case_id IS NULL"),
+        postgresql_where=sa.text("storm_id IS NOT NULL AND case_id IS NULL"),
     )
