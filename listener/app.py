@@ -16,7 +16,7 @@ from listener.fetch import Fetcher, FetchSettings, HostState, SourceMemory
 from listener.matching import BrandRules, Matcher
 from listener.model import Person
 from listener.ports import Connector, Responder
-from listener.service.core import Core, Rules, Source
+from listener.service.core import Core, Digests, Rules, Source
 from listener.storage import sources as source_rows
 from listener.storage.database import Database
 from listener.storage.sources import SourceSpec
@@ -129,6 +129,7 @@ def rules(config: Config) -> Rules:
         fallback=config.alerts.fallback,
         fallback_after=config.alerts.fallback_after,
         public_url=config.web.public_url,
+        digests=Digests(**config.digest.sent_at(), zone=config.digest.zone, channel=config.digest.channel),
     )
 
 

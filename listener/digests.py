@@ -294,9 +294,7 @@ def _times(digest: Weekly) -> tuple[DigestLine, ...]:
     first = DigestLine(_sentence(kept(digest.first_response, "first answer")))
     lines = [first]
     if digest.median_answer is not None and digest.first_response.all >= ENOUGH:
-        lines.append(
-            DigestLine(f"Half of the first answers came within {span(digest.median_answer)}.")
-        )
+        lines.append(DigestLine(f"Half of the first answers came within {span(digest.median_answer)}."))
     return (*lines, *_promises_and_reopened(digest.promises, digest.reopened))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -51,6 +51,30 @@ def _contact(value: str) -> str:
     return value
 
 
+def _time_of_day(value: str) -> time:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError("must be a time of the day, such as 09:00")
+    return time.fromisoformat(value)
+
+
+def _day_and_time(value: str) -> tuple[int, time]:
+    day, _, at = value.strip().lower().partition(" ")
+    if day not in _WEEKDAYS:
+        raise ValueError("must be a weekday and a time, such as monday 09:00")
+    return _WEEKDAYS.index(day), _time_of_day(at.strip())
+
+
+def _daily(value: str) -> str:
+    _time_of_day(value)
+    return value
+
+
+def _weekly(value: str) -> str:
+    _day_and_time(value)
+    return value
+
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Key = Annotated[str, AfterValidator(_key)]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Words = tuple[Title, ...]
@@ -229,6 +253,31 @@ class Run(Section):
     poll_workers: int = Field(default=20, ge=1, le=200, description="sources polled at the same time")
 
 
+class Digest(Section):
+    """The day and the week in figures."""
+
+    enabled: bool = Field(default=True, description="false: neither is sent")
+    daily: Annotated[str, AfterValidator(_daily)] | None = Field(
+        default=None, description="local time, such as 09:00; when left out, not sent"
+    )
+    weekly: Annotated[str, AfterValidator(_weekly)] | None = Field(
+        default=None, description="local day and time, such as monday 09:00; when left out, not sent"
+    )
+    zone: Annotated[str, AfterValidator(lambda zone: clock.Calendar(zone).zone)] = Field(
+        default="UTC", description="IANA time zone of these times and of the days, such as Europe/Berlin"
+    )
+    channel: str | None = Field(
+        default=None, description="a channel that the responder knows, instead of its default"
+    )
+
+    def sent_at(self) -> dict[str, Any]:
+        """``daily``: a time; ``weekly``: a weekday, Monday is 0, and a time. None for what is not sent."""
+        return {
+            "daily": _time_of_day(self.daily) if self.enabled and self.daily else None,
+            "weekly": _day_and_time(self.weekly) if self.enabled and self.weekly else None,
+        }
+
+
 class Config(Section):
     """A whole ``listener.toml`` in which every name refers to something."""
 
@@ -247,6 +296,7 @@ class Config(Section):
     triage: Triage = Field(default_factory=Triage)
     customers: Customers = Field(default_factory=Customers)
     retention: Retention = Field(default_factory=Retention)
+    digest: Digest = Field(default_factory=Digest)
     web: Web = Field(default_factory=Web)
     fetch: Fetch = Field(default_factory=Fetch)
     run: Run = Field(default_factory=Run)

@@ -109,6 +109,10 @@ def _prepare(core: Core, row: Row[Any], now: datetime) -> tuple[Delivery, Sequen
 
     After an outage a case's waiting messages become one: the last word, called as the gravest of them.
     """
+    if row.kind == "digest":
+        from listener.service import digest
+
+        return digest.delivery(core, row, now), []
     from listener.service.read import case_view  # cron's quiet calls do without it
 
     with core.db.read() as connection:

@@ -31,6 +31,10 @@ def tick(core: Core, now: datetime) -> int:
             household.forget_handled(connection, now - REMEMBER_HANDLED)
     _fall_back(core, now)
     _forget(core, now)
+    if core.rules.digests.daily is not None or core.rules.digests.weekly is not None:
+        from listener.service import digest_times  # most need no zones, and cron's quiet calls are quick
+
+        digest_times.queue_due(core, now)
     return looked
 
 
