@@ -28,8 +28,8 @@ NIGHTS = Calendar(
 )
 POLICIES = [
     Policy(),
-    Policy("office", calendar=OFFICE),
-    Policy("nights", calendar=NIGHTS, resolution=timedelta(hours=5)),
+    Policy("office", calendar=OFFICE, ack_timeout=timedelta(minutes=30)),
+    Policy("nights", calendar=NIGHTS, resolution=timedelta(hours=5), ack_timeout=timedelta(hours=2)),
     Policy(
         "quick",
         first_response=timedelta(minutes=7),
@@ -37,6 +37,8 @@ POLICIES = [
         resolution=timedelta(hours=1),
     ),
 ]
+
+FREE_AGAIN = (cases.Called, cases.Released, cases.Reopened)
 
 people = st.sampled_from(["Anna", "Ben"])
 promises = st.none() | st.integers(1, 600)
@@ -103,7 +105,7 @@ class Life(RuleBasedStateMachine):
         found, sent = cases.sound(self.case, self.now)
         assert bool(found) == (due is not None and due <= self.now), "a tick does what is due, and only then"
         for one in found:
-            assert isinstance(one, cases.Alarmed | cases.PromiseEnded)
+            assert isinstance(one, cases.Alarmed | cases.PromiseEnded | cases.Released)
             if isinstance(one, cases.Alarmed):
                 assert one.due_at <= self.now
         told = [(a.clock.key, a.step.key) for a in sent]
@@ -121,6 +123,11 @@ class Life(RuleBasedStateMachine):
     @rule(who=people, to=people)
     def assign(self, who: str, to: str) -> None:
         self.attempt(lambda c: cases.assign(c, who, to, self.now))
+
+    @rule(who=people)
+    def call(self, who: str) -> None:
+        if self.case.awaits_call:  # the use case asks once
+            self.happen([cases.Called(at=self.now, person=who)])
 
     @rule(who=people)
     def release(self, who: str) -> None:
@@ -265,6 +272,36 @@ class Life(RuleBasedStateMachine):
             assert bool(running) == (self.case.state in (State.OPEN, State.CLAIMED))
             paused = [c for c in self.case.clocks if c.met_at is None and c.due_at is None]
             assert [c.name for c in paused] == [ClockName.RESOLUTION] * (self.case.state == State.WAITING)
+
+    @invariant()
+    def a_claim_without_an_answer_ends_in_time(self) -> None:
+        """By the time-out of working time since the claim, or since the customer wrote again; never sooner."""
+        policy, lapses = Policy.from_json(self.case.policy), cases.lapses_at(self.case)
+        claimed = self.case.state == State.CLAIMED
+        assert (lapses is not None) == (claimed and policy.ack_timeout is not None)
+        if lapses is None:
+            return
+        assert self.case.claimed_at is not None
+        assert policy.calendar.elapsed(self.case.claimed_at, lapses) == policy.ack_timeout
+        assert (cases.next_alarm_at(self.case) or lapses) <= lapses
+        for late in (timedelta(0), timedelta(days=3)):  # once, after a downtime too
+            found, _ = cases.sound(self.case, lapses + late)
+            released = [e for e in found if isinstance(e, cases.Released)]
+            assert released == [cases.Released(at=lapses + late, cause="timeout")]
+            after = cases.apply(self.case, released[0])
+            assert (after.state, after.assignee, after.awaits_call) == (State.OPEN, None, True)
+            assert after.let_go_by == self.case.assignee
+            assert not [e for e in cases.sound(after, lapses + late)[0] if isinstance(e, cases.Released)]
+        early, _ = cases.sound(self.case, lapses - timedelta(microseconds=1))
+        assert not [e for e in early if isinstance(e, cases.Released)]
+
+    @invariant()
+    def who_was_asked_is_forgotten_when_the_case_is_free_again(self) -> None:
+        last = next((e for e in reversed(self.events) if isinstance(e, FREE_AGAIN)), None)
+        if isinstance(last, cases.Called):
+            assert self.case.called in (last.person, None)
+        else:
+            assert self.case.called is None
 
     @invariant()
     def each_run_of_a_clock_has_a_name_of_its_own(self) -> None:

@@ -7,7 +7,7 @@
 The events are the truth and are only ever appended; the ``Case`` is what they amount to, stored beside them.
 """
 
-from listener.cases.alarms import Alarm, alarms, next_alarm_at, sound
+from listener.cases.alarms import Alarm, alarms, lapses_at, next_alarm_at, sound
 from listener.cases.case import CASE, Case, Clock, apply, replay
 from listener.cases.commands import (
     assign,
@@ -27,6 +27,7 @@ from listener.cases.events import (
     EVENT,
     Alarmed,
     Assigned,
+    Called,
     Claimed,
     Dismissed,
     Event,
@@ -56,6 +57,7 @@ __all__ = [
     "Alarm",
     "Alarmed",
     "Assigned",
+    "Called",
     "Case",
     "Claimed",
     "Clock",
@@ -84,6 +86,7 @@ __all__ = [
     "assign",
     "claim",
     "dismiss",
+    "lapses_at",
     "merge",
     "next_alarm_at",
     "note",

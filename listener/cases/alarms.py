@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from listener.cases.case import Case, Clock
-from listener.cases.events import Alarmed, Event, PromiseEnded
+from listener.cases.events import Alarmed, Event, PromiseEnded, Released
 from listener.clock import Policy, Step, alarm_points
+from listener.model import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,21 @@ def alarms(case: Case) -> list[Alarm]:
     return sorted(found, key=lambda alarm: (alarm.due_at, alarm.step.key))
 
 
+def lapses_at(case: Case) -> datetime | None:
+    """When the claim ends because no answer has followed it; None where it does not."""
+    policy = Policy.from_json(case.policy)
+    if case.state != State.CLAIMED or case.claimed_at is None or policy.ack_timeout is None:
+        return None
+    return policy.calendar.add(case.claimed_at, policy.ack_timeout)
+
+
 def next_alarm_at(case: Case) -> datetime | None:
-    """When the case next needs a look: an alarm point, or the end of a promise."""
+    """When the case next needs a look: an alarm point, the end of a promise, or of a claim without an answer."""
     times = [a.due_at for a in alarms(case)]
     if case.open and case.promised_until is not None:
         times.append(case.promised_until)
+    if (lapses := lapses_at(case)) is not None:
+        times.append(lapses)
     return min(times, default=None)
 
 
@@ -48,7 +59,7 @@ def sound(case: Case, now: datetime) -> tuple[list[Event], list[Alarm]]:
 
     After a downtime several points of a clock are due at once: each is recorded with its true time, the last one
     is sent and the ones before it are skipped. A reminder says that nobody is on the case, so a claim silences
-    it; a snooze silences reminders and warnings.
+    it; a snooze silences reminders and warnings. A claim that no answer has followed in time is released.
     """
     due = [a for a in alarms(case) if a.due_at <= now]
     snoozed = case.snoozed_until is not None and now < case.snoozed_until
@@ -72,4 +83,6 @@ def sound(case: Case, now: datetime) -> tuple[list[Event], list[Alarm]]:
     ]
     if case.open and case.promised_until is not None and case.promised_until <= now:
         events.append(PromiseEnded(at=now, kept=False, promised_until=case.promised_until))
+    if (lapses := lapses_at(case)) is not None and lapses <= now:
+        events.append(Released(at=now, cause="timeout"))
     return events, sent

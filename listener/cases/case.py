@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter
 from listener.cases.events import (
     Alarmed,
     Assigned,
+    Called,
     Claimed,
     Dismissed,
     Event,
@@ -74,7 +75,9 @@ class Case:
     mention_ids: tuple[int, ...]
     alarmed: tuple[tuple[str, str], ...] = ()  # (clock key, step key) recorded in this cycle
     assignee: str | None = None
-    claimed_at: datetime | None = None
+    claimed_at: datetime | None = None  # or when the customer wrote again to who has it
+    called: str | None = None  # who was asked to take it, since nobody has it
+    let_go_by: str | None = None  # who had it last
     answer_url: str | None = None
     answered_at: datetime | None = None
     verified: bool = False
@@ -89,6 +92,11 @@ class Case:
     @property
     def open(self) -> bool:
         return self.state in OPEN_STATES
+
+    @property
+    def awaits_call(self) -> bool:
+        """Nobody is on it, and nobody has been asked."""
+        return self.state == State.OPEN and self.called is None
 
     def clock(self, name: ClockName) -> Clock | None:
         """The latest clock of that name in this cycle."""
@@ -122,13 +130,17 @@ def apply(case: Case | None, event: Event) -> Case:
     match event:
         case Joined():
             return _joined(case, event)
+        case Called():
+            return replace(case, called=event.person)
         case Claimed():
             return _taken(case, event.actor, event.at)
         case Assigned():
             return _taken(case, event.to, event.at)
         case Released():
             state = State.OPEN if case.state == State.CLAIMED else case.state
-            return replace(case, state=state, assignee=None, claimed_at=None)
+            return replace(
+                case, state=state, assignee=None, claimed_at=None, called=None, let_go_by=case.assignee
+            )
         case Responded():
             return _responded(case, event)
         case Verified():
@@ -172,6 +184,8 @@ def apply(case: Case | None, event: Event) -> Case:
                 alarmed=(),
                 assignee=None,
                 claimed_at=None,
+                called=None,
+                let_go_by=None,
                 answer_url=None,
                 answered_at=None,
                 verified=False,
@@ -267,7 +281,8 @@ def _back_to_work(case: Case) -> State:
 
 
 def _joined(case: Case, event: Joined) -> Case:
-    case = replace(case, mention_ids=(*case.mention_ids, event.mention_id))
+    label = "complaint" if event.complaint else case.complaint
+    case = replace(case, mention_ids=(*case.mention_ids, event.mention_id), complaint=label)
     if not event.awaits_answer or case.state not in (State.RESPONDED, State.WAITING):
         return case  # a response clock runs already: the earliest due time stays
     policy = Policy.from_json(case.policy)
@@ -285,7 +300,8 @@ def _awaits(case: Case, clock: Clock, at: datetime) -> Case:
     """An answered case, whose customer waits for an answer again: by this clock."""
     resumed = _resume(case, at)
     state = State.CLAIMED if case.assignee else State.OPEN
-    return replace(resumed, state=state, clocks=(*resumed.clocks, clock))
+    since = at if case.assignee else None
+    return replace(resumed, state=state, claimed_at=since, called=None, clocks=(*resumed.clocks, clock))
 
 
 def _merged_from(case: Case, event: MergedFrom) -> Case:

@@ -37,6 +37,17 @@ class Joined:
     mention_id: int
     starts_at: datetime
     awaits_answer: bool
+    complaint: bool = False  # beyond doubt: what was perhaps a complaint is one now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """Somebody on duty was asked to take the case."""
+
+    kind: Literal["called"] = "called"
+    at: datetime
+    actor: str | None = None
+    person: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +265,7 @@ class MergedFrom:
 Event = Annotated[
     Opened
     | Joined
+    | Called
     | Claimed
     | Assigned
     | Released

@@ -17,8 +17,8 @@ StepKind = Literal["reminder", "warning", "breach", "escalation"]
 class Step:
     """A point on a clock that must make someone look: ``at_percent`` of the target, or ``after_due``.
 
-    ``call`` names people or groups, or ``assignee``; ``channel`` is one that the responder knows (None: its
-    default). Raises ``ValueError`` unless exactly one point is given.
+    ``call`` names people or groups, ``assignee``, or ``duty`` (who is on duty); ``channel`` is one that the
+    responder knows (None: its default). Raises ``ValueError`` unless exactly one point is given.
     """
 
     clock: ClockName
@@ -64,7 +64,8 @@ class Policy:
     From a customer's second bad experience on, the first-response target is multiplied by
     ``second_target_factor``; at the third, ``third_call`` are called in ``third_channel``. ``join_window``: a
     mention of the same customer joins an open case that is no older; ``reopen_window``: one that comes back
-    within it after a resolution reopens the case. A claim without an answer ends after ``ack_timeout``.
+    within it after a resolution reopens the case. A claim without an answer ends after ``ack_timeout`` of working
+    time (None: never). ``outside_hours``: when nobody on duty is within their hours, one of them is called anyway.
     """
 
     name: str = "default"
@@ -80,6 +81,7 @@ class Policy:
     reopen_window: timedelta = timedelta(days=7)
     join_window: timedelta = timedelta(hours=24)
     ack_timeout: timedelta | None = None
+    outside_hours: bool = False
 
     def __post_init__(self) -> None:
         for target in (self.first_response, self.next_response, self.resolution):
@@ -111,6 +113,7 @@ class Policy:
             "second_target_factor": self.second_target_factor,
             "third_call": list(self.third_call),
             "third_channel": self.third_channel,
+            "outside_hours": self.outside_hours,
         }
 
     @classmethod
@@ -129,6 +132,7 @@ class Policy:
             second_target_factor=data["second_target_factor"],
             third_call=tuple(data["third_call"]),
             third_channel=data["third_channel"],
+            outside_hours=data.get("outside_hours", False),  # cases opened before there was a duty lack it
         )
 
 

@@ -125,6 +125,8 @@ def line(event: cases.Event) -> Line:
                 else "The customer wrote; no answer needed."
             )
             return Line(at, who, more, mention_id=event.mention_id)
+        case cases.Called():
+            return Line(at, who, f"{event.person} is on duty and was asked to take it.")
         case cases.Claimed():
             return Line(at, who, "is on it.")
         case cases.Assigned():
