@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
-from listener.model import CaseView, ClockName, CustomerView, MentionView, Notice, NoticeKind, State
+from listener.model import CaseView, ClockName, CustomerView, MentionView, Notice, NoticeKind, State, Why
 
 TITLES: dict[NoticeKind, str] = {
     "opened": "New",
@@ -105,7 +105,8 @@ Urgency = Literal["fine", "half", "near", "late", "paused", "resolved", "dismiss
 def urgency(case: CaseView, notice: Notice) -> Urgency:
     """How the case stands at the notice: by the default alarm points (50, 75, 100%) of its next clock.
 
-    Policies may set other points; an alarm that is at hand therefore counts for at least its own colour.
+    Policies may set other points; an alarm that is at hand therefore counts for at least its own colour. An
+    escalation has none: that of a third bad experience comes when the clock has only begun.
     """
     if case.state is State.RESOLVED:
         return "resolved"
@@ -115,7 +116,6 @@ def urgency(case: CaseView, notice: Notice) -> Urgency:
         "reminder": "half",
         "warning": "near",
         "breach": "late",
-        "escalation": "late",
     }
     order: tuple[Urgency, ...] = ("fine", "half", "near", "late")
     clock = case.next_clock
@@ -151,6 +151,12 @@ def badges(customer: CustomerView) -> list[str]:
     return found
 
 
+def came_back(case: CaseView) -> str:
+    """How often the customer had to come back after a resolution; empty when never."""
+    again = case.cycle - 1
+    return "" if again < 1 else "came back after it was closed" + ("" if again == 1 else f" ({again} times)")
+
+
 def mood(mention: MentionView) -> str:
     """Stars where the source has them, else the sentiment (VADER's usual thresholds, ±0.05)."""
     if mention.rating is not None and 0 <= mention.rating <= 5:
@@ -160,10 +166,17 @@ def mood(mention: MentionView) -> str:
 
 
 def why(case: CaseView) -> str:
-    """The three things that spoke most for a complaint; empty when nothing is known."""
+    """The three things that spoke most for a complaint, the author's own words in quotes; may be empty."""
     speaking = sorted((w for w in case.why if w.share > 0), key=lambda w: w.share, reverse=True)
-    words = dict.fromkeys(line(w.words or w.rule, 60) for w in speaking)
+    words = dict.fromkeys(_because(reason) for reason in speaking)
     return ", ".join(list(words)[:3])
+
+
+def _because(why: Why) -> str:
+    words = line(why.words, 60)
+    if why.rule == "sentiment":  # its words are a figure, which tells a person nothing
+        return "negative tone"
+    return f"“{words}”" if words and not why.rule.startswith("rating") else words or line(why.rule, 60)
 
 
 def holder(case: CaseView) -> str:
@@ -184,7 +197,7 @@ def holder(case: CaseView) -> str:
         case State.MERGED:
             return f"merged into case {case.merged_into}" if case.merged_into else "merged into another case"
         case State.DISMISSED:
-            return "not a complaint" + (f": {line(case.outcome, 100)}" if case.outcome else "")
+            return "not a complaint"
 
 
 def more_mentions(case: CaseView) -> str:

@@ -85,7 +85,10 @@ TEXTS = st.one_of(
 URLS = st.one_of(
     st.none(),
     TEXTS,
-    st.sampled_from(["javascript:alert(1)", "https://", "http://[", "https://ok.example.com/" + "x" * 4000]),
+    st.sampled_from(
+        ["javascript:alert(1)", "https://", "http://[", "https://ok.example.com/?a=1&b=" + "x" * 4000]
+    ),
+    st.integers(1, 1100).map(lambda length: "https://ok.example.com/?a=1&b=" + "x" * length),
 )
 INSTANTS = st.integers(-(10**9), 4 * 10**9).map(lambda second: datetime.fromtimestamp(second, UTC))
 
@@ -131,6 +134,8 @@ def notices(draw: st.DrawFn) -> Notice:
         assignee=draw(st.none() | TEXTS),
         outcome=draw(st.none() | TEXTS),
         promise_minutes=draw(st.none() | st.integers(0, 10**6)),
+        answer_url=draw(URLS),
+        snoozed_until=draw(st.none() | INSTANTS),
         url=draw(URLS),
     )
     people = tuple(Person(draw(TEXTS), {"slack": draw(TEXTS)}) for _ in range(draw(st.integers(0, 15))))
@@ -141,6 +146,10 @@ def notices(draw: st.DrawFn) -> Notice:
 def every_message(given_notice: Notice) -> Iterator[blocks.Message]:
     assert given_notice.case
     yield blocks.case_message(given_notice, given_notice.case)
+    yield blocks.case_message(given_notice, given_notice.case, acting=True)
+    line = blocks.brief(given_notice.case, given_notice.at)
+    assert len(line) <= 800
+    yield blocks.Message(line, [blocks.section(line)])
     yield blocks.thread_reply(given_notice, given_notice.case)
     yield blocks.pointer(given_notice, given_notice.case, "https://t.example.com/archives/C1/p1")
     yield blocks.system_message(given_notice)
@@ -162,7 +171,10 @@ def mrkdwn_of(message: blocks.Message) -> list[str]:
     return found
 
 
-OURS = re.compile(r"<!date\^-?\d+\^\{date_short_pretty\} \{time\}\|\d{4}-\d\d-\d\d \d\d:\d\d UTC>")
+OURS = re.compile(
+    r"<!date\^-?\d+\^\{date_short_pretty\} \{time\}\|\d{4}-\d\d-\d\d \d\d:\d\d UTC>"
+    r"|<https?://[^<>|\s]+\|(see the answer|case 12)>"
+)
 
 
 @given(notices())
@@ -216,9 +228,9 @@ def test_what_an_agent_sees_of_a_new_case() -> None:
         "*2nd bad experience in 365 days · new customer, day 12*",
         "<@U0KARI> <!subteam^S0SENIORS> Ola",
     ]
-    assert context["elements"][0]["text"].startswith("★☆☆☆☆ · trustpilot · <!date^")
+    assert context["elements"][0]["text"].startswith("★☆☆☆☆ · trustpilot · written <!date^")
     assert quote["elements"][0]["elements"][0]["text"].startswith("Never again\nMy parcel never arrived")
-    assert footer["elements"][0]["text"] == "Why: 1 star, never arrived"
+    assert footer["elements"][0]["text"] == "Why: 1 star, “never arrived”"
     assert [(b["text"]["text"], b["url"]) for b in actions["elements"]] == [
         ("Open original", "https://reviews.example.com/31"),
         ("Open in dashboard", "https://listener.example.com/cases/12"),
@@ -249,6 +261,8 @@ def test_the_text_for_screen_readers_says_it_all_in_words() -> None:
         (State.OPEN, 60, "breach", "🔴"),
         (State.CLAIMED, 61, "changed", "🔴"),
         (State.OPEN, 10, "warning", "🟠"),  # a policy with its own points
+        (State.OPEN, 10, "escalation", "🔵"),  # a third bad experience: the badge tells it, the clock is well
+        (State.OPEN, 90, "escalation", "🔴"),
         (State.RESOLVED, 61, "closed", "✅"),
         (State.DISMISSED, 61, "closed", "⚪"),
     ],
@@ -270,6 +284,79 @@ def test_a_case_without_a_running_clock_is_paused() -> None:
 def test_a_reopened_case_shows_what_reopened_it() -> None:
     back = case(cycle=2, mentions=(mention(), mention(id=32, title="", text="It broke again.")))
     assert quotes(blocks.case_message(notice("reopened", case=back), back)) == ["It broke again."]
+
+
+def test_what_an_agent_sees_once_it_is_answered() -> None:
+    late = NOW + timedelta(hours=3)
+    view = case(
+        state=State.RESPONDED,
+        assignee="Kari",
+        answer_url="https://reviews.example.com/31?reply=1&x=2",
+        promise_minutes=135,
+        snoozed_until=late,
+        complaint="check",
+        cycle=3,
+        reason="other",
+    )
+    first, status, badges = (
+        blocks.case_message(notice("changed", case=view), view).blocks[0]["text"]["text"].split("\n")
+    )
+    assert first == "🔵 *Acme* · Jane Doe · high · case 12", "a reason that nobody knows is not shown"
+    assert status.split(" · ")[1:] == [
+        "answered by Kari",
+        "<https://reviews.example.com/31?reply=1&amp;x=2|see the answer>",
+        "promised within 2 h 15 min",
+        f"reminders muted until {blocks.date(late)}",
+    ]
+    assert "came back after it was closed (2 times) · please check: may not be a complaint*" in badges
+    over = notice("changed", case=view, at=late)
+    assert "muted" not in blocks.case_message(over, view).blocks[0]["text"]["text"]
+
+
+def test_a_dismissed_case_says_once_that_it_is_no_complaint() -> None:
+    view = case(state=State.DISMISSED, clocks=(), outcome="not a complaint")
+    message = blocks.case_message(notice("closed", case=view), view)
+    assert message.blocks[0]["text"]["text"].split("\n")[1] == "Not a complaint"
+
+
+def test_reasons_are_told_in_words_and_the_authors_own_are_quoted() -> None:
+    given = (
+        Why("sentiment", "negative (-0.98)", 0.4),
+        Why("complaint", "never came", 0.3),
+        Why("rating", "2 of 5 stars", 0.2),
+        Why("demand", "refund", 0.1),
+    )
+    view = case(why=given)
+    footer = blocks.case_message(notice(case=view), view).blocks[3]
+    assert footer["elements"][0]["text"] == "Why: negative tone, “never came”, 2 of 5 stars"
+
+
+def test_a_name_from_right_to_left_leaves_the_figures_after_it_in_place() -> None:
+    """Unisolated, "complaint by <Arabic>. 1 of 5 stars" is shown with the 1 before the name."""
+    view = case(customer=replace(CUSTOMER, name="محمد علي"), brand="חברה")
+    message = blocks.case_message(notice(case=view), view)
+    assert "complaint by \u2068محمد علي\u2069. 1 of 5 stars" in message.text
+    assert "*\u2068חברה\u2069* · \u2068محمد علي\u2069 · delivery" in message.blocks[0]["text"]["text"]
+
+
+def test_who_is_called_before_time_sees_another_sign_than_the_clocks() -> None:
+    called = notice("escalation", "Likely to leave: bad experience number 3.", case=THIRD_STRIKE)
+    assert blocks.thread_reply(called, THIRD_STRIKE).text.startswith("⚠️ Likely to leave")
+    late = replace(called, at=LATE)
+    assert blocks.thread_reply(late, THIRD_STRIKE).text.startswith("🔴")
+
+
+def test_a_case_in_a_list() -> None:
+    due = blocks.date(NOW + timedelta(hours=1))
+    words = "“Never again My parcel never arrived and nobody answers. I have called three…”"
+    name = "🔵 *Jane Doe* · delivery · high · Acme · <https://listener.example.com/cases/12|case 12>"
+    first = f"{name}\nFirst response due {due}"
+    assert blocks.brief(case(), NOW) == f"{first} · nobody has it yet · {words}"
+    assert blocks.brief(case(), NOW, held=False) == f"{first} · {words}"
+    closed = case(state=State.RESOLVED, clocks=(), outcome="replaced", url=None, mentions=())
+    assert blocks.brief(closed, NOW, held=False) == (
+        "✅ *Jane Doe* · delivery · high · Acme · case 12\nresolved: replaced"
+    )
 
 
 def test_a_third_strike_is_marked() -> None:

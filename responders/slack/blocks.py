@@ -9,8 +9,9 @@ Reference: docs.slack.dev/reference/block-kit, docs.slack.dev/messaging/formatti
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from listener.model import CaseView, MentionView, Notice, Person
@@ -18,9 +19,11 @@ from responders._text import (
     TITLES,
     Urgency,
     badges,
+    came_back,
     clip,
     deadline,
     defuse,
+    duration,
     holder,
     line,
     mood,
@@ -45,6 +48,7 @@ SIGNS: dict[Urgency, str] = {
     "dismissed": "⚪",
 }
 QUOTE_LENGTH = 600  # about ten lines on a desktop; the original is one click away
+LONGEST_LINK = 1000  # characters, so that a section stays below its 3,000
 
 
 class Message(NamedTuple):
@@ -61,22 +65,22 @@ def case_message(notice: Notice, case: CaseView, *, acting: bool = False) -> Mes
     """
     sign = SIGNS[urgency(case, notice)]
     severity = [case.severity] if case.severity in ("high", "critical") else []
-    names = escape(case.customer.name, 60), escape(case.reason, 40)
-    head = [f"{sign} *{escape(case.brand, 60)}*", *names, *severity, f"case {case.id}"]
+    head = [f"{sign} *{escape(case.brand, 60)}*", escape(case.customer.name, 60), _reason(case)]
+    head += [*severity, f"case {case.id}"]
     lines = [" · ".join(part for part in head if part), _status(case, notice.at)]
     if found := _badges(case):
         lines.append(("⚠️ " if case.customer.likely_to_leave else "") + f"*{found}*")
     if notice.call:
         lines.append(_call(notice.call))
     mention = quoted(case)
-    blocks = [_section("\n".join(lines))]
+    blocks = [section("\n".join(lines))]
     if mention:
-        blocks.append(_context(_who(case, mention)))
+        blocks.append(context(_who(case, mention)))
         blocks += _quote(mention, QUOTE_LENGTH)
     reasons = why(case)
     footer = [f"Why: {escape(reasons, 200)}" if reasons else "", more_mentions(case)]
     if any(footer):
-        blocks.append(_context(" · ".join(part for part in footer if part)))
+        blocks.append(context(" · ".join(part for part in footer if part)))
     if acting:
         blocks += case_buttons(case)
     else:
@@ -86,10 +90,10 @@ def case_message(notice: Notice, case: CaseView, *, acting: bool = False) -> Mes
 
 def thread_reply(notice: Notice, case: CaseView) -> Message:
     """One step of the case's timeline; a further mention is quoted."""
-    sign = "" if notice.kind in ("joined", "changed") else SIGNS[urgency(case, notice)]
+    sign = "" if notice.kind in ("joined", "changed") else _sign(notice, case)
     said = escape(notice.text, 500) or TITLES[notice.kind]
     words = " ".join(part for part in (sign, said, _call(notice.call)) if part)
-    blocks = [_section(words)]
+    blocks = [section(words)]
     if notice.kind in ("joined", "reopened") and case.mentions:
         newest = case.mentions[-1]
         blocks += _quote(newest, 300)
@@ -99,9 +103,9 @@ def thread_reply(notice: Notice, case: CaseView) -> Message:
 
 def pointer(notice: Notice, case: CaseView, permalink: str | None) -> Message:
     """For another channel (managers): what happened to whom, and the way to the case's thread."""
-    sign, customer = SIGNS[urgency(case, notice)], escape(case.customer.name, 60)
+    customer = escape(case.customer.name, 60)
     lines = [
-        f"{sign} *{TITLES[notice.kind]}: {escape(case.brand, 60)}* · {customer} · case {case.id}",
+        f"{_sign(notice, case)} *{TITLES[notice.kind]}: {escape(case.brand, 60)}* · {customer} · case {case.id}",
         escape(notice.text, 500),
         _status(case, notice.at),
     ]
@@ -110,12 +114,31 @@ def pointer(notice: Notice, case: CaseView, permalink: str | None) -> Message:
     if notice.call:
         lines.append(_call(notice.call))
     mention = quoted(case)
-    blocks = [_section("\n".join(part for part in lines if part))]
+    blocks = [section("\n".join(part for part in lines if part))]
     if mention:
-        blocks.append(_context(_who(case, mention)))
+        blocks.append(context(_who(case, mention)))
         blocks += _quote(mention, 200)
     blocks += _buttons(thread=permalink, dashboard=case.url)
     return Message(_spoken(notice, case), blocks)
+
+
+def brief(case: CaseView, at: datetime, *, held: bool = True) -> str:
+    """A case in two lines of a list, at most 800 characters. ``held``: say who has it, or how it ended."""
+    sign = SIGNS[urgency(case, Notice("changed", "", at))]
+    severity = case.severity if case.severity in ("high", "critical") else ""
+    likely = "likely to leave" if case.customer.likely_to_leave and case.open else ""
+    place = web_url(case.url)
+    number = f"case {case.id}"
+    if place and len(link := _entities(place)) <= 300:
+        number = f"<{link}|{number}>"
+    head = [escape(case.customer.name, 60), _reason(case), severity, likely, escape(case.brand, 60), number]
+    due, mention = deadline(case, at), quoted(case)
+    state = [f"{due[0]} {date(due[1])}"] if due else []
+    if held or not due:
+        state.append(escape(holder(case), 100))
+    if mention and (words := escape(quote(mention, 80), 80)):
+        state.append(f"“{words}”")
+    return f"{sign} *{head[0]}* · {' · '.join(filter(None, head[1:]))}\n{' · '.join(state)}"
 
 
 def system_message(notice: Notice) -> Message:
@@ -123,19 +146,24 @@ def system_message(notice: Notice) -> Message:
     words = (
         " ".join(part for part in (escape(notice.text, 1500), _call(notice.call)) if part) or TITLES["system"]
     )
-    return Message(words, [_section(words)])
+    return Message(words, [section(words)])
 
 
 def escape(text: str, limit: int) -> str:
     """One line of mrkdwn of at most ``limit`` characters, entities included.
 
     ``&``, ``<`` and ``>`` have entities; the signs of bold, strike and code have no escape in mrkdwn, so they
-    are shown by their look-alikes, and the underscore only where it could begin or end italics.
+    are shown by their look-alikes, and the underscore only where it could begin or end italics. What is written
+    from right to left is isolated (U+2068, U+2069): it would drag figures that follow it to its other side.
     """
     short = line(text, limit)
-    while len(escaped := _entities(short)) > limit:
-        short = clip(short, len(short) * limit // len(escaped))
-    return re.sub(r"(?<!\w)_|_(?!\w)", "ˍ", escaped.translate(_LOOK_ALIKES))
+    turned = any(unicodedata.bidirectional(char) in ("R", "AL", "AN") for char in short)
+    room = limit - 2 if turned else limit
+    short = clip(short, room)
+    while len(escaped := _entities(short)) > room:
+        short = clip(short, len(short) * room // len(escaped))
+    shown = re.sub(r"(?<!\w)_|_(?!\w)", "ˍ", escaped.translate(_LOOK_ALIKES))
+    return f"\u2068{shown}\u2069" if turned else shown
 
 
 _LOOK_ALIKES = {ord("*"): "∗", ord("~"): "∼", ord("`"): "ˋ"}
@@ -152,11 +180,11 @@ def date(instant: datetime) -> str:
 
 
 def _call(people: Sequence[Person]) -> str:
-    """Mentions a user (U or W…) or a group (S…); somebody without a Slack id is named."""
-    return " ".join(filter(None, (_mention(person) for person in people[:10])))
+    return " ".join(filter(None, (named(person) for person in people[:10])))
 
 
-def _mention(person: Person) -> str:
+def named(person: Person) -> str:
+    """Mentions a user (U or W…) or a group (S…); somebody without a Slack id is called by name."""
     handle = person.handles.get("slack", "")
     if re.fullmatch(r"[UW][A-Z0-9]{1,20}", handle):
         return f"<@{handle}>"
@@ -165,21 +193,35 @@ def _mention(person: Person) -> str:
     return escape(person.name, 60)
 
 
+def _sign(notice: Notice, case: CaseView) -> str:
+    """Of a piece of news: the case's own, but somebody is called before its time for a graver reason than time."""
+    found = urgency(case, notice)
+    return "⚠️" if notice.kind == "escalation" and found != "late" else SIGNS[found]
+
+
 def _status(case: CaseView, at: datetime) -> str:
     due = deadline(case, at)
     parts = [f"*{due[0]}* {date(due[1])}"] if due else []
     held = escape(holder(case), 200)
     parts.append(held if due else held[:1].upper() + held[1:])
+    if (url := web_url(case.answer_url)) and len(link := _entities(url)) <= LONGEST_LINK:
+        parts.append(f"<{link}|see the answer>")
     if case.promise_minutes is not None and due:
-        parts.append(f"promised within {case.promise_minutes} min")
+        parts.append(f"promised within {duration(timedelta(minutes=case.promise_minutes))}")
+    if case.open and case.snoozed_until and case.snoozed_until > at:
+        parts.append(f"reminders muted until {date(case.snoozed_until)}")
     return " · ".join(parts)
 
 
-def _badges(case: CaseView) -> str:
-    found = badges(case.customer)
-    if case.complaint == "check":
+def _reason(case: CaseView) -> str:
+    return "" if case.reason == "other" else escape(case.reason, 40)
+
+
+def _badges(case: CaseView, between: str = " · ") -> str:
+    found = [*badges(case.customer), came_back(case)]
+    if case.complaint == "check" and case.open:
         found.append("please check: may not be a complaint")
-    return escape(" · ".join(found), 200)
+    return between.join(escape(badge, 60) for badge in found if badge)
 
 
 def _who(case: CaseView, mention: MentionView) -> str:
@@ -188,7 +230,7 @@ def _who(case: CaseView, mention: MentionView) -> str:
         mood(mention),
         author and f"by {author}",
         escape(mention.source, 60),
-        date(mention.published or mention.seen),
+        f"written {date(mention.published)}" if mention.published else f"seen {date(mention.seen)}",
     ]
     if mention.deleted:
         parts.append("deleted by its author")
@@ -205,11 +247,11 @@ def _quote(mention: MentionView, limit: int) -> list[Block]:
     return [{"type": "rich_text", "elements": [element]}]
 
 
-def _section(mrkdwn: str) -> Block:
+def section(mrkdwn: str) -> Block:
     return {"type": "section", "text": {"type": "mrkdwn", "text": mrkdwn, "verbatim": True}}
 
 
-def _context(mrkdwn: str) -> Block:
+def context(mrkdwn: str) -> Block:
     return {"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn, "verbatim": True}]}
 
 
@@ -233,11 +275,11 @@ def _buttons(
 def _spoken(notice: Notice, case: CaseView) -> str:
     """The message for ears and for the small window of a notification: whole words, the news first."""
     mention = quoted(case)
-    about = f"{TITLES[notice.kind]}: {case.brand}, {case.reason} complaint by {case.customer.name}"
-    parts = [escape(about, 200)]
+    what = " ".join(filter(None, [_reason(case), "complaint by", escape(case.customer.name, 60)]))
+    parts = [f"{TITLES[notice.kind]}: {escape(case.brand, 60)}, {what}"]
     if mention and mention.rating is not None and 0 <= mention.rating <= 5:
         parts.append(f"{mention.rating:g} of 5 stars")
-    if found := _badges(case):
+    if found := _badges(case, "; "):
         parts.append(found)
     if due := deadline(case, notice.at):
         parts.append(f"{due[0]} {date(due[1])}")
