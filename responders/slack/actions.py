@@ -123,15 +123,24 @@ REACTIONS: dict[str, Emoji] = {
 # ---- a form's memory
 
 
-def remember(case_id: int, place: Where) -> str:
-    """A modal's ``private_metadata``: which case it is about, and where it was opened."""
-    return json.dumps({"case": case_id, "channel": place.channel, "thread": place.thread})
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a form remembers: its case, where it was opened, and the wait that a draft tells."""
 
+    case_id: int
+    where: Where
+    promise: int | None = None
 
-def recall(metadata: str, user: str) -> tuple[int, Where]:
-    """Raises ``UsageError`` for what ``remember`` did not write."""
-    try:
-        kept = json.loads(metadata)
-        return int(kept["case"]), Where(user, kept["channel"], kept["thread"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError("This form is out of date. Close it and open it again.") from error
+    def text(self) -> str:
+        """The modal's ``private_metadata``."""
+        place = self.where
+        return json.dumps([self.case_id, place.user, place.channel, place.thread, self.promise])
+
+    @classmethod
+    def read(cls, text: str) -> Kept:
+        """Raises ``UsageError`` for what ``text`` did not write."""
+        try:
+            case_id, user, channel, thread, promise = json.loads(text)
+            return cls(int(case_id), Where(user, channel, thread), promise)
+        except (ValueError, TypeError) as error:
+            raise UsageError("This form is out of date. Close it and open it again.") from error
