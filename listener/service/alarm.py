@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from listener import cases
+from listener.cases import Case
 from listener.errors import StorageError
 from listener.model import ClockName
+from listener.service import duty
 from listener.service.core import Core, Tell, log, queue
-from listener.service.record import Open, load, record
+from listener.service.record import load, record
 from listener.storage import Connection
 from listener.storage import cases as case_rows
 
@@ -74,17 +77,25 @@ def _one_by_one(core: Core, now: datetime) -> list[int]:
 def _sound(core: Core, connection: Connection, case_id: int, now: datetime) -> None:
     found = load(connection, case_id)
     cycle = found.case.cycle
-    events, sent = cases.sound(found.case, now)
+    before = after = found.case
+    events, sent = cases.sound(before, now)
+    for event in events:
+        after = cases.apply(after, event)
+    called = duty.call(core, connection, after, now)
+    events += called
     if not events:
         # The row was due and the case is not: bring the column back in line, or it would come up for ever.
-        case_rows.change(connection, case_id, {"next_alarm_at": cases.next_alarm_at(found.case)})
+        case_rows.change(connection, case_id, {"next_alarm_at": duty.look_at(core, before, now)})
         return
     alarmed = [e for e in events if isinstance(e, cases.Alarmed)]
     case_rows.record_alarms(connection, [_row(found.id, cycle, e, now) for e in alarmed])
-    tell = _tell(core, found, sent, now)
+    tell = _tell(core, after, sent, now)
+    lapsed = before.assignee if any(isinstance(e, cases.Released) for e in events) else None
+    if lapsed or called:
+        tell = [_free_again(lapsed, before.claimed_at, [e.person for e in called], now, tell)]
     if any(isinstance(e, cases.PromiseEnded) for e in events):
-        minutes = found.case.promise_minutes
-        assignee = core.rules.call(["assignee"], found.case.assignee)
+        minutes = before.promise_minutes
+        assignee = core.rules.call(["assignee"], before.assignee)
         tell.append(Tell("warning", f"The promise of {minutes} minutes is broken.", assignee))
     record(core, connection, found, events, now, tell)
 
@@ -102,21 +113,36 @@ def _row(case_id: int, cycle: int, event: cases.Alarmed, now: datetime) -> dict[
     }
 
 
-def _tell(core: Core, found: Open, sent: list[cases.Alarm], now: datetime) -> list[Tell]:
+def _free_again(
+    lapsed: str | None, claimed_at: datetime | None, called: list[str], now: datetime, tell: list[Tell]
+) -> Tell:
+    """Nobody has the case and somebody is asked to take it, told along with the alarm that sounds, if one does."""
+    words = []
+    if lapsed is not None and claimed_at is not None:
+        words.append(f"{lapsed} had it for {_span(now - claimed_at)} and no answer came: it is free again.")
+    if called:
+        words.append(f"{', '.join(called)}, please take it.")
+    if not tell:
+        return Tell("warning" if lapsed else "reminder", " ".join(words), called)
+    (told,) = tell
+    return replace(told, text=" ".join([told.text, *words]), call=list(dict.fromkeys([*told.call, *called])))
+
+
+def _tell(core: Core, case: Case, sent: list[cases.Alarm], now: datetime) -> list[Tell]:
     """One message a case: the gravest alarm speaks, and says how late it is."""
     if not sent:
         return []
     order = ("reminder", "warning", "breach", "escalation")
     gravest = max(sent, key=lambda a: (order.index(a.step.kind), a.due_at))
-    words = [_words(found, alarm, now) for alarm in sorted(sent, key=lambda a: a is not gravest)]
-    call = [name for alarm in sent for name in core.rules.call(alarm.step.call, found.case.assignee)]
+    words = [_words(case, alarm, now) for alarm in sorted(sent, key=lambda a: a is not gravest)]
+    call = [name for alarm in sent for name in duty.people(core, alarm.step.call, case, now)]
     return [Tell(gravest.step.kind, " ".join(words), list(dict.fromkeys(call)), gravest.step.channel)]
 
 
-def _words(found: Open, alarm: cases.Alarm, now: datetime) -> str:
+def _words(case: Case, alarm: cases.Alarm, now: datetime) -> str:
     what = CLOCK_WORDS[alarm.clock.name]
     due = alarm.clock.due_at or alarm.due_at
-    who = f"{found.case.assignee} is on it" if found.case.assignee else "nobody is on it"
+    who = f"{case.assignee} is on it" if case.assignee else "nobody is on it"
     if now >= due:
         late = now - due
         told = f" {_span(late)} ago" if late >= timedelta(minutes=1) else " now"

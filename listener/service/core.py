@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
@@ -17,6 +17,9 @@ from listener.model import NoticeKind, Person, Verdict
 from listener.ports import Connector, Responder
 from listener.storage import Connection, outbox
 from listener.storage.database import Database
+
+if TYPE_CHECKING:
+    from listener.duty import Duty
 
 log = logging.getLogger("listener")
 
@@ -79,6 +82,7 @@ class Rules:
     fallback: str | None = None
     fallback_after: timedelta = timedelta(minutes=10)
     public_url: str | None = None
+    duty: Duty | None = None
     digests: Digests = field(default_factory=Digests)
 
     def case_url(self, case_id: int) -> str | None:

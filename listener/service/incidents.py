@@ -11,6 +11,7 @@ from listener import cases
 from listener.cases import EVENT, Case
 from listener.clock import Policy, starts_at
 from listener.model import SEVERITIES, ClockName, Mention, State, Verdict
+from listener.service import duty
 from listener.service.core import Core, Source, Tell, verdict_columns
 from listener.service.record import Open, columns, follow_up, from_row, record, survivor
 from listener.storage import Connection, Row
@@ -164,6 +165,7 @@ def _join(
         mention_id=item.id,
         starts_at=_start(policy, item, now, policy.next_response),
         awaits_answer=answer,
+        complaint=item.needs_answer and item.verdict.complaint == "complaint",
     )
     text = "The customer wrote again." if answer else "The customer wrote again, without a complaint."
     record(core, connection, found, [event], now, [Tell("joined", text)])
@@ -190,15 +192,18 @@ def _reopen(
     mention_rows.change(connection, item.id, case_id=found.id)
     target, _ = _target(core, connection, found.customer_id, policy, now)
     before = found.case.assignee
-    events = cases.reopen(
+    events: list[cases.Event] = cases.reopen(
         found.case,
         now,
         starts_at=_start(policy, item, now, target),
         first_response_target=target,
         mention_id=item.id,
     )
+    called = duty.call(core, connection, cases.apply(found.case, events[0]), now)
     text = "The customer came back: the case is open again."
-    tell = [Tell("reopened", text, call=core.rules.call(["assignee"], before))]
+    call = core.rules.call(["assignee"], before) if core.rules.duty is None else [e.person for e in called]
+    tell = [Tell("reopened", text, call)]
+    events += called
     record(core, connection, found, events, now, tell)
 
 
@@ -219,10 +224,12 @@ def _open(core: Core, connection: Connection, source: Source, item: Heard, now: 
         complaint=verdict.complaint,
         mention_id=item.id,
     )
-    case = cases.apply(None, event)
+    called = duty.call(core, connection, cases.apply(None, event), now)
+    events: list[cases.Event] = [event, *called]
+    case = cases.replay(events)
     customer = None if item.new_customer else customer_rows.get(connection, item.customer_id)
     new = is_new(customer.since if customer else None, now, core.rules.new_customer_days)
-    row = columns(case, now) | {
+    row = columns(core, case, now) | {
         "brand": item.brand,
         "customer_id": item.customer_id,
         "opened_at": now,
@@ -230,15 +237,19 @@ def _open(core: Core, connection: Connection, source: Source, item: Heard, now: 
     }
     case_id = case_rows.add(connection, row)
     mention_rows.change(connection, item.id, case_id=case_id)
-    stored = case_rows.StoredEvent(1, 1, now, event.kind, None, EVENT.dump_python(event, mode="json"))
-    case_rows.append(connection, case_id, [stored])
+    stored = [
+        case_rows.StoredEvent(seq, 1, now, e.kind, None, EVENT.dump_python(e, mode="json"))
+        for seq, e in enumerate(events, 1)
+    ]
+    case_rows.append(connection, case_id, stored)
     text = (
         "A customer complains."
         if verdict.complaint == "complaint"
         else "Please check: this may be a complaint."
     )
-    found = Open(case_id, case, item.brand, item.customer_id, 1)
-    follow_up(core, connection, found, [event], now, [Tell("opened", text)])
+    found = Open(case_id, case, item.brand, item.customer_id, len(events))
+    tell = Tell("opened", text, [e.person for e in called])
+    follow_up(core, connection, found, events, now, [tell])
 
 
 def priority(case: Case, bad_experiences: int, *, new: bool) -> int:

@@ -12,6 +12,7 @@ from listener.cases import CASE, EVENT, Case, Event
 from listener.clock import Policy
 from listener.errors import UsageError
 from listener.model import ClockName
+from listener.service import duty
 from listener.service.core import Core, Tell, queue
 from listener.storage import Connection, Row
 from listener.storage import cases as case_rows
@@ -78,7 +79,7 @@ def record(
             )
         )
     case_rows.append(connection, found.id, stored)
-    case_rows.change(connection, found.id, columns(found.case, now))
+    case_rows.change(connection, found.id, columns(core, found.case, now))
     follow_up(core, connection, found, events, now, tell)
 
 
@@ -98,13 +99,13 @@ def follow_up(
         bad = customer_rows.count_bad_experiences(connection, found.customer_id, since)
         if bad >= THIRD_STRIKE:
             policy = Policy.from_json(found.case.policy)
-            call = core.rules.call(policy.third_call, found.case.assignee)
+            call = duty.people(core, policy.third_call, found.case, now)
             text = f"Likely to leave: bad experience number {bad}."
             tell.append(Tell("escalation", text, call, policy.third_channel))
     queue(core, connection, f"case-{found.id}-{found.seq}", found.id, now, tell)
 
 
-def columns(case: Case, now: datetime) -> dict[str, Any]:
+def columns(core: Core, case: Case, now: datetime) -> dict[str, Any]:
     """The case's columns: what lists, alarms and figures ask for without reading the body."""
     first = case.clock(ClockName.FIRST_RESPONSE)
     return {
@@ -117,7 +118,7 @@ def columns(case: Case, now: datetime) -> dict[str, Any]:
         "changed_at": now,
         "closed_at": case.closed_at,
         "due_at": case.due_at,
-        "next_alarm_at": cases.next_alarm_at(case),
+        "next_alarm_at": duty.look_at(core, case, now),
         "first_response_due_at": first.due_at if first else None,
         "first_response_at": first.met_at if first else None,
         "body": CASE.dump_python(case, mode="json"),
@@ -127,7 +128,8 @@ def columns(case: Case, now: datetime) -> dict[str, Any]:
 def _count(connection: Connection, found: Open, event: Event) -> bool:
     """Whether the event is one more bad experience: a confirmed complaint, a reopening, or a broken promise.
 
-    A verdict of "complaint" confirms itself; one of "please check" is confirmed by whoever claims or answers it.
+    A verdict of "complaint" confirms itself; one of "please check" is confirmed by whoever claims or answers it,
+    or by the customer who goes on to complain.
     """
 
     def count(kind: str, key: str, at: datetime) -> bool:
@@ -137,6 +139,8 @@ def _count(connection: Connection, found: Open, event: Event) -> bool:
 
     match event:
         case cases.Opened(complaint="complaint") | cases.Claimed() | cases.Assigned() | cases.Responded():
+            return count("complaint", "complaint", found.case.opened_at)
+        case cases.Joined(complaint=True):
             return count("complaint", "complaint", found.case.opened_at)
         case cases.Reopened():
             return count("reopening", f"cycle-{found.case.cycle}", event.at)

@@ -194,6 +194,27 @@ def count_open(connection: Connection) -> dict[str, int]:
     return {r.state: r.n for r in connection.execute(query)}
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Cases of one person: open ones, and those opened of late."""
+
+    open_now: int
+    recent: int
+
+
+def loads(connection: Connection, since: datetime) -> dict[str, Load]:
+    """By person: the cases that they have, or were asked to take; ``recent`` are those opened from ``since`` on."""
+    is_open = cases.c.closed_at.is_(None)
+    who = func.coalesce(cases.c.assignee, cases.c.body["called"].as_string())
+    opened = func.count().filter(cases.c.opened_at >= since)
+    query = (
+        select(who.label("who"), func.count().filter(is_open).label("open_now"), opened.label("recent"))
+        .where(is_open | (cases.c.opened_at >= since))
+        .group_by(who)
+    )
+    return {r.who: Load(r.open_now, r.recent) for r in connection.execute(query) if r.who is not None}
+
+
 def count_late(connection: Connection, now: datetime) -> int:
     """How many open cases have a clock that is past due."""
     query = select(func.count()).select_from(cases).where(cases.c.closed_at.is_(None), cases.c.due_at < now)
@@ -257,5 +278,7 @@ def opened_between(connection: Connection, start: datetime, end: datetime) -> Se
     """What the SLA figures are made of: the cases opened then, but not those that were no complaint or merged."""
     query = select(
         cases.c.id, cases.c.state, cases.c.reason, cases.c.first_response_due_at, cases.c.first_response_at
-    ).where(cases.c.opened_at >= start, cases.c.opened_at < end, cases.c.state.not_in(["dismissed", "merged"]))
+    ).where(
+        cases.c.opened_at >= start, cases.c.opened_at < end, cases.c.state.not_in(["dismissed", "merged"])
+    )
     return connection.execute(query).all()
