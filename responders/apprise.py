@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property
+from typing import ClassVar
 
 import apprise
+from apprise.attachment.memory import AttachMemory
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 
 from listener.errors import DeliveryError
 from listener.model import CaseView, Delivery, Notice, NoticeKind
+from responders._digest import paragraphs
 from responders._text import (
     TITLES,
     badges,
@@ -48,6 +51,7 @@ class Apprise(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    takes_pictures: ClassVar[bool] = True
 
     urls: list[SecretStr] = Field(
         min_length=1, description="addresses for apprise; secret: they hold passwords"
@@ -69,6 +73,7 @@ class Apprise(BaseModel):
     def send(self, delivery: Delivery) -> None:
         """Raises ``DeliveryError`` (temporary) when an address refuses; apprise tells no time to wait."""
         title, body = message(delivery.notice)
+        picture = _attachment(delivery)
         taken = self._taken.setdefault(delivery.key, set())
         refusals = []
         for number, service in enumerate(self._services):
@@ -83,6 +88,7 @@ class Apprise(BaseModel):
                     title=title,
                     notify_type=TYPES.get(delivery.notice.kind, apprise.NotifyType.INFO),
                     body_format=apprise.NotifyFormat.TEXT,
+                    attach=picture,  # left out where a service takes none
                 )
                 reason = line(told.getvalue(), 200) if told else ""
             if accepted:
@@ -99,9 +105,25 @@ class Apprise(BaseModel):
         return [service for service in found if service]  # all of them: validated above
 
 
+def _attachment(delivery: Delivery) -> AttachMemory | None:
+    notice = delivery.notice
+    if notice.picture is None or notice.digest is None:
+        return None
+    name = f"{notice.digest.name}.png"
+    return AttachMemory(  # type: ignore[no-untyped-call]
+        content=notice.picture, name=name, mimetype="image/png"
+    )
+
+
 def message(notice: Notice) -> tuple[str, str]:
     """Title and body, plain text. Commands of chat services in strangers' text are broken (``@everyone``)."""
     case = notice.case
+    if notice.digest is not None:
+        body = [
+            notice.text,
+            *(f"\n{t}\n" + "\n".join(f"- {e}" for e in found) for t, found in paragraphs(notice.digest)),
+        ]
+        return line(defuse(notice.digest.title), 150), clip(defuse("\n".join(body)), 8000)
     if case is None:
         return f"Listener: {line(defuse(notice.text), 100)}", clip(defuse(notice.text), 2000)
     title = f"{TITLES[notice.kind]}: {case.brand}, {case.reason} complaint, case {case.id}"

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from listener.errors import DeliveryError
 from listener.model import CaseView, Delivery, Notice
+from responders._digest import paragraphs
 from responders._text import (
     TITLES,
     Urgency,
@@ -113,6 +114,12 @@ def notice_lines(notice: Notice, zone: tzinfo | None) -> list[Text]:
     colour = COLOURS[urgency(case, notice)] if case else "bright_magenta"
     head = _styled(f"● {TITLES[notice.kind].upper()}", f"bold {colour}")
     called = ", ".join(line(person.name, 40) for person in notice.call)
+    if notice.digest is not None:
+        head.append(f"  {line(notice.text, 300)}", style="bold")
+        rows = [head]
+        for title, told in paragraphs(notice.digest):
+            rows += [_styled(title, "bold"), *(Text(f"  {each}") for each in told)]
+        return rows
     if case is None:
         head.append(f"  {line(notice.text, 500)}")
         return [head, _styled(f"→ {called}", "bold")] if called else [head]

@@ -80,12 +80,13 @@ class Webhook(BaseModel):
 
 
 def payload(delivery: Delivery) -> bytes:
-    """The body: ``{"version", "key", "channel", "notice"}``, the notice with the fields of ``model.Notice``.
+    """The body: ``{"version", "key", "channel", "notice"}``, the notice with the fields of ``model.Notice``
+    but the picture.
 
     Instants are ISO 8601 in UTC, lengths of time ISO 8601 durations. New fields may appear within a version;
     none changes its meaning or goes away. Broken surrogates become ``?``: JSON in UTF-8 can't hold them.
     """
-    notice: dict[str, Any] = _NOTICE.dump_python(delivery.notice, mode="json")
+    notice: dict[str, Any] = _NOTICE.dump_python(delivery.notice, mode="json", exclude={"picture"})
     body = {"version": VERSION, "key": delivery.key, "channel": delivery.channel, "notice": notice}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 

@@ -122,7 +122,7 @@ def delivery(core: Core, row: Row[Any], now: datetime) -> Delivery:
     digest = daily(core, row.created_at, day) if kind == "daily" else weekly(core, row.created_at, day)
     view = digests.of_day(digest) if isinstance(digest, Daily) else digests.of_week(digest)
     picture = None
-    if getattr(core.responders[row.responder], "pictures", False):
+    if getattr(core.responders[row.responder], "takes_pictures", False):
         from listener import charts  # half a second and 55 MB, for whoever gets a chart
 
         picture = charts.draw(digest)
