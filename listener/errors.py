@@ -120,7 +120,9 @@ class DeliveryError(ListenerError):
 
     ``permanent``: trying again can't help; the delivery is parked and shown. ``retry_after``: seconds that the
     receiver asked for. ``uncertain``: it may have been accepted all the same (a time-out after sending), so the
-    next attempt must look before it sends.
+    next attempt must look before it sends. ``held``: no message at all gets there until a person mends it (a token
+    was revoked): all of them wait, and the others are told once. ``alone``: the fault may lie in this message, so
+    the others go on.
     """
 
     def __init__(
@@ -130,8 +132,12 @@ class DeliveryError(ListenerError):
         permanent: bool = False,
         retry_after: float | None = None,
         uncertain: bool = False,
+        held: bool = False,
+        alone: bool = False,
     ) -> None:
         self.permanent = permanent
         self.retry_after = retry_after
         self.uncertain = uncertain
+        self.held = held
+        self.alone = alone
         super().__init__(message)

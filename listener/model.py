@@ -324,8 +324,11 @@ class Delivery:
 
     ``key`` is unique for ever: receivers may use it to drop repeats. ``ref`` is what this responder returned for
     the case's first message (None before that): later messages go into its thread, and it is edited in place.
-    ``uncertain``: an earlier attempt may have been accepted, so look for ``key`` before sending again.
+    ``uncertain``: an earlier attempt may have been accepted, so look for ``key`` before sending again, no further
+    back than ``queued_at`` (aware UTC; None: not known).
     ``channel`` is where it goes when that is not the responder's default (a name that the responder knows).
+    ``storm_ref`` is what this responder returned for the storm's message that the notice edits, or into whose thread
+    the case goes.
     """
 
     key: str
@@ -334,6 +337,8 @@ class Delivery:
     ref: dict[str, str] | None = None
     attempt: int = 1
     uncertain: bool = False
+    storm_ref: dict[str, str] | None = None
+    queued_at: datetime | None = None
 
 
 # ---- what people ask for ------------------------------------------------------------------------------------

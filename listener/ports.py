@@ -73,6 +73,15 @@ class Responder(Protocol):
         ...
 
 
+@runtime_checkable
+class Finder(Protocol):
+    """An optional power of a responder: sees whether an uncertain delivery has arrived."""
+
+    def find(self, delivery: Delivery) -> dict[str, str] | None:
+        """What ``send`` returned then ({} for its None), or None when it has not arrived. Raises as ``send``."""
+        ...
+
+
 class Desk(Protocol):
     """What a responder may ask for people who act there. All of it is a transaction, recorded with who did it.
 

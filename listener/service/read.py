@@ -360,6 +360,7 @@ def health(core: Core, now: datetime, *, embedded: bool = True, clock_speed: flo
         oldest = outbox.oldest_pending(connection)
         sources = source_rows.all_sources(connection)
         parked_cases = case_rows.count_parked(connection)
+        held = {n: h for n in core.responders if (h := outbox.hold_of(connection, n)) is not None}
         open_cases = case_rows.count_open(connection)
     troubles, ok = [], True
     tick_age = (now - jobs["tick"].last_run_at) if "tick" in jobs else None
@@ -371,6 +372,10 @@ def health(core: Core, now: datetime, *, embedded: bool = True, clock_speed: flo
         ok = False
         minutes = int(waiting.total_seconds() // 60)
         troubles.append(Trouble(f"a message has waited for {minutes} minutes", "run: listener doctor"))
+    for name, hold in held.items():
+        if hold.refused:
+            ok = False
+            troubles.append(Trouble(f"{name} takes no messages", "see why with listener doctor", hold.error))
     if counts["parked"]:
         text = f"{counts['parked']} message(s) could not be delivered"
         troubles.append(Trouble(text, "see the reasons with listener doctor; then: listener retry"))

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    delete,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
-from listener.storage.tables import case_messages, deliveries
+from listener.storage.tables import case_messages, cases, deliveries, settings
 from listener.storage.upsert import insert_new, upsert
 
 # Literals, not parameters: the planner takes a partial index only when it can see that its condition holds.
@@ -26,7 +40,8 @@ def lease_due(
 ) -> Sequence[Row[Any]]:
     """Take due deliveries for this process alone: of each case only the first, so that its order is kept.
 
-    A delivery whose earlier lease ran out was being sent when its process died: it comes back as ``uncertain``.
+    The case that is due first comes first; what is about no running clock goes by when it was queued. A delivery
+    whose earlier lease ran out was being sent when its process died: it comes back as ``uncertain``.
     """
     earlier = deliveries.alias("earlier")
     first = ~exists().where(
@@ -38,6 +53,7 @@ def lease_due(
     ids = list(
         connection.execute(
             select(deliveries.c.id)
+            .outerjoin_from(deliveries, cases, cases.c.id == deliveries.c.case_id)
             .where(
                 deliveries.c.responder == responder,
                 deliveries.c.state == _PENDING,
@@ -45,9 +61,9 @@ def lease_due(
                 or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
                 first,
             )
-            .order_by(deliveries.c.id)
+            .order_by(func.coalesce(cases.c.due_at, deliveries.c.created_at), deliveries.c.id)
             .limit(limit)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True, of=deliveries)
         ).scalars()
     )
     if not ids:
@@ -62,27 +78,27 @@ def lease_due(
             attempts=deliveries.c.attempts + 1,
         )
     )
-    return connection.execute(
-        select(deliveries).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id)
-    ).all()
+    rows = connection.execute(select(deliveries).where(deliveries.c.id.in_(ids))).all()
+    return sorted(rows, key=lambda row: ids.index(row.id))
 
 
-def is_due(connection: Connection, now: datetime) -> bool:
-    """Whether some delivery may be sent now."""
+def due_responders(connection: Connection, now: datetime) -> set[str]:
+    """Those who may be sent something now."""
     query = (
-        select(deliveries.c.id)
+        select(deliveries.c.responder)
         .where(
             deliveries.c.state == _PENDING,
             deliveries.c.next_attempt_at <= now,
             or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
         )
-        .limit(1)
+        .distinct()
     )
-    return connection.execute(query).first() is not None
+    due = set(connection.execute(query).scalars())
+    return {name for name in due if (held := hold_of(connection, name)) is None or held.until <= now}
 
 
 def later_of_case(connection: Connection, delivery: Row[Any]) -> Sequence[Row[Any]]:
-    """What else waits for the same case and responder, in order."""
+    """What else waits to go the same way: same case, responder and channel, in order. None of it is out yet."""
     if delivery.case_id is None:
         return []
     return connection.execute(
@@ -90,25 +106,66 @@ def later_of_case(connection: Connection, delivery: Row[Any]) -> Sequence[Row[An
         .where(
             deliveries.c.case_id == delivery.case_id,
             deliveries.c.responder == delivery.responder,
+            deliveries.c.channel.is_not_distinct_from(delivery.channel),
             deliveries.c.state == _PENDING,
+            deliveries.c.uncertain.is_(False),
             deliveries.c.id > delivery.id,
         )
         .order_by(deliveries.c.id)
     ).all()
 
 
+def take_over(
+    connection: Connection, delivery_id: int, token: str, later: Sequence[int], now: datetime, **values: Any
+) -> Row[Any] | None:
+    """One delivery says it all: it takes over the text of later ones, which need not be sent any more.
+
+    Written before it is sent, so that an uncertain attempt and the next one are the same message. None when the
+    lease has gone to another process.
+    """
+    done = connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery_id, deliveries.c.lease_token == token)
+        .values(**values)
+        .returning(deliveries)
+    ).one_or_none()
+    if done is not None:
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.id.in_(later), deliveries.c.state == _PENDING)
+            .values(state="superseded", accepted_at=now, lease_until=None, lease_token=None)
+        )
+    return done
+
+
+def taken_over(connection: Connection, delivery: Row[Any]) -> int:
+    """How many later ones this delivery has taken over."""
+    if delivery.case_id is None:
+        return 0
+    return connection.execute(
+        select(func.count()).where(
+            deliveries.c.case_id == delivery.case_id,
+            deliveries.c.responder == delivery.responder,
+            deliveries.c.channel.is_not_distinct_from(delivery.channel),
+            deliveries.c.state == "superseded",
+            deliveries.c.id > delivery.id,
+        )
+    ).scalar_one()
+
+
+def certain(connection: Connection, delivery_id: int, token: str) -> Row[Any] | None:
+    """Somebody has looked: it has not arrived. None when the lease has gone to another process."""
+    return connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery_id, deliveries.c.lease_token == token)
+        .values(uncertain=False)
+        .returning(deliveries)
+    ).one_or_none()
+
+
 def accept(connection: Connection, delivery_id: int, token: str, now: datetime) -> bool:
     """Done. False when the lease has gone to another process, which then answers for it."""
     return _finish(connection, delivery_id, token, state="accepted", accepted_at=now, error=None)
-
-
-def supersede(connection: Connection, ids: Sequence[int], now: datetime) -> None:
-    """A later message of the same case says it all."""
-    connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id.in_(ids), deliveries.c.state == _PENDING)
-        .values(state="superseded", accepted_at=now, lease_until=None, lease_token=None)
-    )
 
 
 def park(connection: Connection, delivery_id: int, token: str, error: str) -> bool:
@@ -131,22 +188,52 @@ def give_back(connection: Connection, token: str) -> None:
     )
 
 
-def hold_responder(connection: Connection, responder: str, until: datetime) -> None:
-    """The responder is down or asked for a pause: nothing else is tried there until then."""
-    connection.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.responder == responder,
-            deliveries.c.state == _PENDING,
-            deliveries.c.next_attempt_at < until,
-            deliveries.c.lease_until.is_(None),
-        )
-        .values(next_attempt_at=until)
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why nothing is sent to a responder just now. ``refused``: a person must mend something first."""
+
+    since: datetime
+    until: datetime
+    failures: int  # one after the other
+    error: str
+    refused: bool
+
+
+_HOLD = "hold:"  # in the settings, so that every process keeps to it
+
+
+def hold(connection: Connection, responder: str, held: Hold) -> None:
+    """The responder is down, asked for a pause, or refuses everything: nothing is tried there until then."""
+    value = json.dumps(
+        {
+            "since": held.since.isoformat(),
+            "until": held.until.isoformat(),
+            "failures": held.failures,
+            "error": held.error,
+            "refused": held.refused,
+        }
     )
+    upsert(connection, settings, {"key": _HOLD + responder, "value": value}, key=["key"])
+
+
+def hold_of(connection: Connection, responder: str) -> Hold | None:
+    """The hold of a responder, also when it has run out: it ends when something is accepted."""
+    query = select(settings.c.value).where(settings.c.key == _HOLD + responder)
+    value = connection.execute(query).scalar()
+    if value is None:
+        return None
+    found = json.loads(value)
+    since, until = (datetime.fromisoformat(found.pop(name)) for name in ("since", "until"))
+    return Hold(since=since, until=until, **found)
+
+
+def release(connection: Connection, responder: str) -> None:
+    connection.execute(delete(settings).where(settings.c.key == _HOLD + responder))
 
 
 def retry_parked(connection: Connection, now: datetime) -> int:
-    """Queue everything that is parked once more; how many."""
+    """Queue everything that is parked once more, and try held responders at once; how many were parked."""
+    connection.execute(delete(settings).where(settings.c.key.startswith(_HOLD)))
     return connection.execute(
         update(deliveries)
         .where(deliveries.c.state == _PARKED)
