@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
@@ -17,6 +18,7 @@ from listener.model import NoticeKind, Person, Verdict
 from listener.ports import Connector, Responder
 from listener.storage import Connection, outbox
 from listener.storage.database import Database
+from listener.storm import StormRules
 
 if TYPE_CHECKING:
     from listener.duty import Duty
@@ -82,6 +84,8 @@ class Rules:
     fallback: str | None = None
     fallback_after: timedelta = timedelta(minutes=10)
     public_url: str | None = None
+    reply_folder: Path | None = None  # the installation's own templates; they come before ours
+    storm: StormRules = field(default_factory=StormRules)
     duty: Duty | None = None
     digests: Digests = field(default_factory=Digests)
 
@@ -139,8 +143,12 @@ def queue(
     tell: Sequence[Tell],
     *,
     responders: Sequence[str] | None = None,
+    storm: int | None = None,
 ) -> None:
-    """Put one delivery for each responder into the outbox, in the caller's transaction."""
+    """Put one delivery for each responder into the outbox, in the caller's transaction.
+
+    ``storm``: what is told is the storm's own message, or belongs into its thread.
+    """
     rows = []
     for number, item in enumerate(tell):
         for responder in core.notify if responders is None else responders:
@@ -152,6 +160,7 @@ def queue(
                     "key": ":".join(filter(None, [f"{key}-{number}", responder, channel])),
                     "responder": responder,
                     "case_id": case_id,
+                    "storm_id": storm,
                     "channel": channel,
                     "kind": item.kind,
                     "text": item.text,

@@ -11,7 +11,7 @@ from listener import cases
 from listener.cases import EVENT, Case
 from listener.clock import Policy, starts_at
 from listener.model import SEVERITIES, ClockName, Mention, State, Verdict
-from listener.service import duty
+from listener.service import duty, storm
 from listener.service.core import Core, Source, Tell, verdict_columns
 from listener.service.record import Open, columns, follow_up, from_row, record, survivor
 from listener.storage import Connection, Row
@@ -51,14 +51,18 @@ def settle(
     backfill: bool,
 ) -> int:
     """Put each new mention where it belongs; how many cases were opened or reopened."""
-    opened = 0
+    opened, brands = 0, set()
     for item in heard:
         published = item.mention.published
         if backfill and (published is None or published < now - core.rules.backfill_alert):
             # The first poll of a source brings years: stored, scored and counted, but no clock and no storm.
             _count_history(connection, item, now)
         else:
-            opened += _settle_one(core, connection, source, item, now)
+            settled = _settle_one(core, connection, source, item, now)
+            opened += settled
+            if settled:
+                brands.add(item.brand)
+    storm.look(core, connection, brands, now)
     return opened
 
 
@@ -234,6 +238,7 @@ def _open(core: Core, connection: Connection, source: Source, item: Heard, now: 
         "customer_id": item.customer_id,
         "opened_at": now,
         "priority": priority(case, bad, new=new),
+        "storm_id": storm.of_new_case(core, connection, item.brand),
     }
     case_id = case_rows.add(connection, row)
     mention_rows.change(connection, item.id, case_id=case_id)
@@ -247,7 +252,7 @@ def _open(core: Core, connection: Connection, source: Source, item: Heard, now: 
         if verdict.complaint == "complaint"
         else "Please check: this may be a complaint."
     )
-    found = Open(case_id, case, item.brand, item.customer_id, len(events))
+    found = Open(case_id, case, item.brand, item.customer_id, len(events), row["storm_id"])
     tell = Tell("opened", text, [e.person for e in called])
     follow_up(core, connection, found, events, now, [tell])
 

@@ -14,6 +14,7 @@ from listener.errors import UsageError
 from listener.model import ClockName
 from listener.service import duty
 from listener.service.core import Core, Tell, queue
+from listener.service.storm import hush
 from listener.storage import Connection, Row
 from listener.storage import cases as case_rows
 from listener.storage import customers as customer_rows
@@ -31,6 +32,7 @@ class Open:
     brand: str
     customer_id: int
     seq: int
+    storm_id: int | None = None
 
 
 def load(connection: Connection, case_id: int) -> Open:
@@ -43,7 +45,9 @@ def load(connection: Connection, case_id: int) -> Open:
 
 def from_row(connection: Connection, row: Row[Any]) -> Open:
     case = CASE.validate_python(row.body)
-    return Open(row.id, case, row.brand, row.customer_id, case_rows.last_seq(connection, row.id))
+    return Open(
+        row.id, case, row.brand, row.customer_id, case_rows.last_seq(connection, row.id), row.storm_id
+    )
 
 
 def survivor(connection: Connection, found: Open) -> Open:
@@ -102,7 +106,8 @@ def follow_up(
             call = duty.people(core, policy.third_call, found.case, now)
             text = f"Likely to leave: bad experience number {bad}."
             tell.append(Tell("escalation", text, call, policy.third_channel))
-    queue(core, connection, f"case-{found.id}-{found.seq}", found.id, now, tell)
+    tell = hush(found, tell)
+    queue(core, connection, f"case-{found.id}-{found.seq}", found.id, now, tell, storm=found.storm_id)
 
 
 def columns(core: Core, case: Case, now: datetime) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from listener.service.core import Core
 from listener.storage import cases as case_rows
 from listener.storage import household, outbox
 from listener.storage import mentions as mention_rows
+from listener.storage import storms as storm_rows
 
 RETENTION_PAUSE = timedelta(hours=1)
+STORM_PAUSE = timedelta(minutes=1)  # between two edits of a storm's message
 REMEMBER_HANDLED = timedelta(days=2)  # far longer than any chat service repeats a request
 
 
@@ -19,6 +21,7 @@ def tick(core: Core, now: datetime) -> int:
     # A look first: most ticks have nothing to do, and take no write lock then.
     with core.db.read() as connection:
         due = case_rows.alarm_is_due(connection, now)
+        storms = storm_rows.some_to_look_at(connection, now - STORM_PAUSE)
         handled = household.some_handled_before(connection, now - REMEMBER_HANDLED)
     if due:
         from listener.service import (
@@ -31,6 +34,10 @@ def tick(core: Core, now: datetime) -> int:
             household.forget_handled(connection, now - REMEMBER_HANDLED)
     _fall_back(core, now)
     _forget(core, now)
+    if storms:
+        from listener.service import storm
+
+        storm.tend(core, now)
     if core.rules.digests.daily is not None or core.rules.digests.weekly is not None:
         from listener.service import digest_times  # most need no zones, and cron's quiet calls are quick
 
@@ -54,6 +61,7 @@ def _fall_back(core: Core, now: datetime) -> None:
                     "key": f"{row.key}:fallback",
                     "responder": fallback,
                     "case_id": row.case_id,
+                    "storm_id": row.storm_id,
                     "channel": None,
                     "kind": row.kind,
                     "text": f"{row.text} (not delivered by {row.responder})",
