@@ -269,39 +269,6 @@ def test_a_silent_server_is_a_time_out() -> None:
     assert caught.value.uncertain
 
 
-def test_slack_check_when_all_is_well(slack: Slack) -> None:
-    found = slack.check()
-    assert all(good for good, _ in found)
-    assert found[0] == (True, "token is valid: listener in Acme")
-    assert found[-1] == (True, "manager #managers: listener is in it")
-
-
-def test_slack_check_says_what_to_click(slack_server: FakeSlack) -> None:
-    slack_server.scopes = "chat:write,channels:read,groups:read,channels:history"
-    slack_server.channels["C1"].is_member = False
-    slack_server.channels["C2"].is_archived = True
-    slack = Slack(
-        token=SecretStr(TOKEN),
-        channel="C1",
-        channels={"manager": "C2", "boss": "C9"},
-        base_url=slack_server.base_url,
-    )
-    bad = [text for good, text in slack.check() if not good]
-    assert len(bad) == 4
-    for text, words in zip(
-        bad, ["groups:history is missing", "/invite @listener", "unarchive", "boss (C9)"], strict=True
-    ):
-        assert words in text
-    assert "chat.postMessage" not in slack_server.methods()
-
-
-def test_slack_check_with_a_wrong_token(slack_server: FakeSlack) -> None:
-    slack = Slack(token=SecretStr("xoxb-old"), channel="C1", base_url=slack_server.base_url)
-    [(good, text)] = slack.check()
-    assert not good
-    assert "Bot User OAuth Token" in text
-
-
 def test_slack_wants_channel_ids() -> None:
     for options in ({"channel": "#support"}, {"channel": "C1", "channels": {"manager": "@boss"}}):
         with pytest.raises(ValidationError, match="About, at the bottom"):

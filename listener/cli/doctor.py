@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -153,16 +154,24 @@ def _clock(app: App) -> Iterator[Finding]:
 def _responders(config: Config) -> Iterator[Finding]:
     for name, section in config.responders.items():
         what = f"responder {name}"
-        check = getattr(section.build(), "check", None)
+        responder = section.build()
+        check = getattr(responder, "check", None)
         if check is None:
             yield Finding("ok", what, f"{section.kind} needs no check")
             continue
-        try:
-            results: list[tuple[bool, str]] = check()
-        except Exception as error:  # noqa: BLE001 - a third party's plug-in must not end the doctor's round
-            results = [(False, f"its check has a bug: {type(error).__name__}: {error}")]
-        for good, text in results:
-            yield Finding("ok" if good else "problem", what, text)
+        yield from _checked(what, check)
+        handles = {who: ids[section.kind] for who, ids in config.people.items() if section.kind in ids}
+        if handles and hasattr(responder, "check_people"):
+            yield from _checked(what, partial(responder.check_people, handles))
+
+
+def _checked(what: str, check: Callable[[], list[tuple[bool, str]]]) -> Iterator[Finding]:
+    try:
+        results = check()
+    except Exception as error:  # noqa: BLE001 - a third party's plug-in must not end the doctor's round
+        results = [(False, f"its check has a bug: {type(error).__name__}: {error}")]
+    for good, text in results:
+        yield Finding("ok" if good else "problem", what, text)
 
 
 def _sources(app: App, *, online: bool) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -19,18 +19,11 @@ from slack_sdk.http_retry.state import RetryState
 from slack_sdk.web import SlackResponse, WebClient
 
 from listener.model import Delivery
-from responders.slack import blocks, refusals
+from responders.slack import blocks, doctor, refusals
 
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "listener_delivery"
-SCOPES = {
-    "chat:write": "to post",
-    "channels:read": "to check public channels",
-    "groups:read": "to check private channels",
-    "channels:history": "to look, after a time-out, whether a message has arrived, before posting it again",
-    "groups:history": "the same in private channels",
-}
 LONGEST_SLEEP = 3  # seconds that slack_sdk may wait inside a delivery; a longer wait goes back to the outbox
 PAGES, PAGE_SIZE = 5, 200  # how far back an uncertain message is looked for
 
@@ -38,9 +31,8 @@ PAGES, PAGE_SIZE = 5, 200  # how far back an uncertain message is looked for
 class Slack(BaseModel):
     """Posts each case as one message that always shows its present state; its thread is the timeline.
 
-    Needs a Slack app with a bot token and the scopes chat:write, channels:read, groups:read, channels:history
-    and groups:history; invite the app to each channel. People are mentioned by their Slack id, in the
-    configuration of people: ``handles = { slack = "U0123ABC" }`` (or S… for a user group).
+    `listener slack manifest` prints what makes the Slack app; invite it to each channel. People are known by
+    their Slack id, in the configuration of people: ``ada = { slack = "U0123ABC" }`` (or S… for a user group).
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -189,36 +181,15 @@ class Slack(BaseModel):
             raise
 
     def check(self) -> list[tuple[bool, str]]:
-        """Token, scopes and channels: whether each is good, in words that say what to click."""
-        try:
-            me = self._client.auth_test()
-        except (SlackApiError, *refusals.TRANSPORT) as error:
-            return [(False, str(refusals.as_delivery_error(error)))]
-        bot = str(me.get("user") or "the app")
-        found = [(True, f"token is valid: {bot} in {me.get('team')}")]
-        headers = {name.lower(): value for name, value in me.headers.items()}
-        granted = {scope.strip() for scope in str(headers.get("x-oauth-scopes", "")).split(",")}
-        for scope, use in SCOPES.items():
-            if scope in granted:
-                found.append((True, f"scope {scope}"))
-            else:
-                found.append((False, f"scope {scope} is missing ({use}): {refusals.ADVICE['missing_scope']}"))
-        for name, channel in {"channel": self.channel, **self.channels}.items():
-            found.append(self._check_channel(name, channel, bot))
-        return found
+        """Token, scopes, channels and the way back: whether each is good, in words that say what to click."""
+        secrets = [getattr(self, name, None) for name in ("app_token", "signing_secret")]
+        app_token, signing_secret = [s.get_secret_value() if s else None for s in secrets]
+        channels = {"channel": self.channel, **self.channels}
+        return list(doctor.examine(self._client, channels, app_token, signing_secret))
 
-    def _check_channel(self, name: str, channel: str, bot: str) -> tuple[bool, str]:
-        label = f"{name} ({channel})"
-        try:
-            info = self._client.conversations_info(channel=channel)["channel"]
-        except (SlackApiError, *refusals.TRANSPORT) as error:
-            return False, f"{label}: {refusals.as_delivery_error(error)}"
-        label = f"{name} #{info.get('name') or channel}"
-        if info.get("is_archived"):
-            return False, f"{label}: {refusals.ADVICE['is_archived']}"
-        if not info.get("is_member") and not info.get("is_im"):
-            return False, f"{label}: {bot} is not in it; open it in Slack and type /invite @{bot}"
-        return True, f"{label}: {bot} is in it"
+    def check_people(self, people: Mapping[str, str]) -> list[tuple[bool, str]]:
+        """Whether the ids here of these people, by name, are good; as ``check``."""
+        return list(doctor.examine_people(self._client, people))
 
     @cached_property
     def _client(self) -> WebClient:
