@@ -7,6 +7,7 @@
     cases.py      cases, policy
     lists.py      customers, mentions, sources
     doctor.py     doctor
+    slack.py      slack
     upkeep.py     backup, retry, token
     parts.py      what they share: options, the configuration, who acts
     output.py     tables, lines, times, JSON
@@ -25,7 +26,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from listener.cli import cases, configure, doctor, lists, run, score, tryout, upkeep
+from listener.cli import cases, configure, doctor, lists, run, score, slack, tryout, upkeep
 from listener.cli.output import complain
 from listener.cli.parts import Parser, examples, global_options
 from listener.errors import ListenerError
@@ -42,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and end")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for part in (configure, run, tryout, score, cases, lists, doctor, upkeep):
+    for part in (configure, run, tryout, score, cases, lists, doctor, slack, upkeep):
         part.add(commands)
     return top
 
