@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("start", "feeds", "latency", "pipeline", "names", "memory", "cases")
+NAMES = ("start", "feeds", "latency", "pipeline", "names", "memory", "cases", "alarms")
 
 
 def main(wanted: list[str]) -> None:
