@@ -129,6 +129,7 @@ def rules(config: Config) -> Rules:
         fallback=config.alerts.fallback,
         fallback_after=config.alerts.fallback_after,
         public_url=config.web.public_url,
+        reply_folder=config.reply_folder(),
         digests=Digests(**config.digest.sent_at(), zone=config.digest.zone, channel=config.digest.channel),
     )
 

@@ -173,7 +173,9 @@ class _Sandbox(SandboxedEnvironment):
         self.filters = {name: self.filters[name] for name in _FILTERS}
 
     def is_safe_callable(self, obj: Any) -> bool:
-        return isinstance(obj, Macro | BlockReference)
+        if isinstance(obj, Macro | BlockReference):
+            return True
+        raise SecurityError(f"templates can't call {getattr(obj, '__name__', 'this')}")
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         raise SecurityError(f"templates can't use {operator}")
@@ -239,8 +241,12 @@ class Templates:
                 for folder in self._folders:
                     if Path(frame.filename).is_relative_to(folder):
                         name, line = Path(frame.filename).relative_to(folder).as_posix(), frame.lineno
-        what = f"there is no template {error}" if isinstance(error, TemplateNotFound) else str(error)
-        return f"{name}{f', line {line}' if line else ''}: {what or type(error).__name__}"
+        what = str(error) or type(error).__name__
+        if isinstance(error, TemplateNotFound):
+            what = f"there is no template {error.name}"
+        elif isinstance(error, UnicodeDecodeError):
+            what = f"is not UTF-8 text: byte {error.start} can't be read"
+        return f"{name}{f', line {line}' if line else ''}: {what}"
 
 
 def samples() -> Iterator[Values]:

@@ -6,6 +6,8 @@
     score.py      score
     cases.py      cases, policy
     lists.py      customers, mentions, sources
+    digest.py     digest
+    replies.py    draft
     doctor.py     doctor
     slack.py      slack
     upkeep.py     backup, retry, token
@@ -26,7 +28,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from listener.cli import cases, configure, doctor, lists, run, score, slack, tryout, upkeep
+from listener.cli import cases, configure, digest, doctor, lists, replies, run, score, slack, tryout, upkeep
 from listener.cli.output import complain
 from listener.cli.parts import Parser, examples, global_options
 from listener.errors import ListenerError
@@ -43,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and end")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for part in (configure, run, tryout, score, cases, lists, doctor, slack, upkeep):
+    for part in (configure, run, tryout, score, cases, lists, replies, digest, doctor, slack, upkeep):
         part.add(commands)
     return top
 

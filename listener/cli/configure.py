@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from listener.cli.output import count, paragraphs, say, table
 from listener.cli.parts import Commands, command, config_file, read_config
-from listener.errors import ListenerError, UsageError
+from listener.errors import ConfigError, ListenerError, UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -54,7 +54,13 @@ def init(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
+    from listener.service import replies
+    from listener.triage import REASONS
+
     config = read_config(args)
+    folder = config.reply_folder()
+    if wrong := replies.problems(folder, sorted({*REASONS, *config.triage.reasons})):
+        raise ConfigError(str(folder), wrong)
     parts = [
         count(len(config.brands), "brand"),
         count(len(config.sources), "source"),

@@ -213,6 +213,14 @@ class Retention(Section):
     )
 
 
+class Replies(Section):
+    """Drafts of public replies."""
+
+    folder: str | None = Field(
+        default=None, description="your templates, instead of the built-in ones; relative to this file"
+    )
+
+
 class Web(Section):
     """The dashboard."""
 
@@ -297,6 +305,7 @@ class Config(Section):
     customers: Customers = Field(default_factory=Customers)
     retention: Retention = Field(default_factory=Retention)
     digest: Digest = Field(default_factory=Digest)
+    replies: Replies = Field(default_factory=Replies)
     web: Web = Field(default_factory=Web)
     fetch: Fetch = Field(default_factory=Fetch)
     run: Run = Field(default_factory=Run)
@@ -315,6 +324,10 @@ class Config(Section):
         if self.listener.database_url:
             return self.listener.database_url.get_secret_value()
         return f"sqlite:///{(self._base / self.listener.database).absolute()}"
+
+    def reply_folder(self) -> Path | None:
+        """Where the installation's own reply templates are."""
+        return (self._base / self.replies.folder).absolute() if self.replies.folder else None
 
     def policy(self, name: str = "default") -> clock.Policy:
         """The policy of this name, its calendar filled in; ``default`` is built in. Raises ``KeyError``."""
