@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from listener.errors import DeliveryError, StorageError
-from listener.model import Delivery, Notice, NoticeKind, Person
+from listener.model import Delivery, Notice, NoticeKind, Person, StormView
 from listener.ports import Finder
 from listener.service.core import Core, Now, Tell, log, queue
-from listener.storage import Connection, Row, outbox
+from listener.storage import Connection, Row, outbox, storms
 
 LEASE = timedelta(minutes=5)
 BATCH = 10  # some responders take a message a second: the others wait no longer than for a batch of them
@@ -29,6 +29,7 @@ ALONE_ATTEMPTS = 8  # about an hour; then a message that alone is refused is par
 LATE = timedelta(minutes=2)  # from then on a case's waiting messages are told as one
 
 _GRAVITY: tuple[NoticeKind, ...] = (
+    "storm",
     "changed",
     "joined",
     "closed",
@@ -116,8 +117,11 @@ def _send(core: Core, row: Row[Any], token: str, now: Now) -> Literal["accepted"
         _park(core, row, token, f"a bug: {type(error).__name__}: {error}", now())
         return "failed"
     with core.db.write() as connection:
-        if outbox.accept(connection, row.id, token, now()) and ref and row.case_id is not None:
-            outbox.save_message_ref(connection, row.case_id, row.responder, ref)
+        if outbox.accept(connection, row.id, token, now()) and ref:
+            if row.case_id is not None:
+                outbox.save_message_ref(connection, row.case_id, row.responder, ref)
+            elif row.storm_id is not None:
+                storms.save_message_ref(connection, row.storm_id, row.responder, ref)
         if (held := outbox.hold_of(connection, row.responder)) is not None:
             outbox.release(connection, row.responder)
             if held.refused:
@@ -159,14 +163,36 @@ def _delivery(core: Core, row: Row[Any], now: datetime) -> Delivery:
     with core.db.read() as connection:
         case = case_view(core, connection, row.case_id, now) if row.case_id is not None else None
         ref = outbox.message_ref(connection, row.case_id, row.responder) if row.case_id is not None else None
+        storm, storm_ref = _storm(core, connection, row, now)
         older = outbox.taken_over(connection, row)
     kind, text, call = row.kind, row.text, row.call
     if older:
         text = f"{text} (Earlier messages not delivered in time: {older}.)"
         if case is not None and not case.open:
             kind, call = "closed", []  # nobody needs to look any more
-    notice = Notice(kind, text, now, case, tuple(_person(core, name) for name in call))
-    return Delivery(row.key, notice, row.channel, ref, row.attempts, row.uncertain, queued_at=row.created_at)
+    notice = Notice(kind, text, now, case, tuple(_person(core, name) for name in call), storm)
+    return Delivery(
+        row.key,
+        notice,
+        row.channel,
+        ref,
+        row.attempts,
+        row.uncertain,
+        storm_ref=storm_ref,
+        queued_at=row.created_at,
+    )
+
+
+def _storm(
+    core: Core, connection: Connection, row: Row[Any], now: datetime
+) -> tuple[StormView | None, dict[str, str] | None]:
+    """The storm, when the message is its own, and where the responder has that."""
+    if row.storm_id is None:
+        return None, None
+    from listener.service.storm import view
+
+    shown = view(core, connection, row.storm_id, now) if row.case_id is None else None
+    return shown, storms.message_ref(connection, row.storm_id, row.responder)
 
 
 def _person(core: Core, name: str) -> Person:

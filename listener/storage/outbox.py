@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
+    case,
     delete,
     exists,
     func,
@@ -22,12 +23,14 @@ from sqlalchemy import (
     update,
 )
 
-from listener.storage.tables import case_messages, cases, deliveries, settings
+from listener.storage.tables import case_messages, cases, deliveries, settings, storm_messages
 from listener.storage.upsert import insert_new, upsert
 
 # Literals, not parameters: the planner takes a partial index only when it can see that its condition holds.
 _PENDING: ColumnElement[str] = literal_column("'pending'")
 _PARKED: ColumnElement[str] = literal_column("'parked'")
+
+STORM_ATTEMPTS = 2  # a storm's message that is refused more often than that holds up its cases no longer
 
 
 def add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
@@ -40,6 +43,9 @@ def lease_due(
 ) -> Sequence[Row[Any]]:
     """Take due deliveries for this process alone: of each case only the first, so that its order is kept.
 
+    So it is with a storm's own messages. Those of its cases wait until the one whose thread they go into is out,
+    but not for long.
+
     The case that is due first comes first; what is about no running clock goes by when it was queued. A delivery
     whose earlier lease ran out was being sent when its process died: it comes back as ``uncertain``.
     """
@@ -49,6 +55,20 @@ def lease_due(
         earlier.c.responder == deliveries.c.responder,
         earlier.c.state == _PENDING,
         earlier.c.id < deliveries.c.id,
+    )
+    thread = exists().where(
+        storm_messages.c.storm_id == deliveries.c.storm_id,
+        storm_messages.c.responder == deliveries.c.responder,
+    )
+    first_of_storm = ~exists().where(
+        earlier.c.storm_id == deliveries.c.storm_id,
+        earlier.c.case_id.is_(None),
+        earlier.c.responder == deliveries.c.responder,
+        earlier.c.state == _PENDING,
+        case(
+            (deliveries.c.case_id.is_(None), earlier.c.id < deliveries.c.id),
+            else_=and_(~thread, earlier.c.attempts <= STORM_ATTEMPTS),
+        ),
     )
     ids = list(
         connection.execute(
@@ -60,6 +80,7 @@ def lease_due(
                 deliveries.c.next_attempt_at <= now,
                 or_(deliveries.c.lease_until.is_(None), deliveries.c.lease_until <= now),
                 first,
+                first_of_storm,
             )
             .order_by(func.coalesce(cases.c.due_at, deliveries.c.created_at), deliveries.c.id)
             .limit(limit)
@@ -98,13 +119,16 @@ def due_responders(connection: Connection, now: datetime) -> set[str]:
 
 
 def later_of_case(connection: Connection, delivery: Row[Any]) -> Sequence[Row[Any]]:
-    """What else waits to go the same way: same case, responder and channel, in order. None of it is out yet."""
-    if delivery.case_id is None:
+    """What else waits to go the same way: same case (or the same storm's own message), responder and channel, in
+    order. None of it is out yet.
+    """
+    same = _same(delivery)
+    if same is None:
         return []
     return connection.execute(
         select(deliveries)
         .where(
-            deliveries.c.case_id == delivery.case_id,
+            same,
             deliveries.c.responder == delivery.responder,
             deliveries.c.channel.is_not_distinct_from(delivery.channel),
             deliveries.c.state == _PENDING,
@@ -113,6 +137,14 @@ def later_of_case(connection: Connection, delivery: Row[Any]) -> Sequence[Row[An
         )
         .order_by(deliveries.c.id)
     ).all()
+
+
+def _same(delivery: Row[Any]) -> Any:
+    if delivery.case_id is not None:
+        return deliveries.c.case_id == delivery.case_id
+    if delivery.storm_id is not None:
+        return and_(deliveries.c.storm_id == delivery.storm_id, deliveries.c.case_id.is_(None))
+    return None
 
 
 def take_over(
@@ -140,11 +172,12 @@ def take_over(
 
 def taken_over(connection: Connection, delivery: Row[Any]) -> int:
     """How many later ones this delivery has taken over."""
-    if delivery.case_id is None:
+    same = _same(delivery)
+    if same is None:
         return 0
     return connection.execute(
         select(func.count()).where(
-            deliveries.c.case_id == delivery.case_id,
+            same,
             deliveries.c.responder == delivery.responder,
             deliveries.c.channel.is_not_distinct_from(delivery.channel),
             deliveries.c.state == "superseded",
