@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from slack_sdk.http_retry.request import HttpRequest
@@ -19,7 +20,12 @@ from slack_sdk.http_retry.state import RetryState
 from slack_sdk.web import SlackResponse, WebClient
 
 from listener.model import Delivery
-from responders.slack import blocks, doctor, refusals
+from listener.ports import Desk
+from responders.slack import blocks, digest, doctor, pictures, refusals
+from responders.slack.buttons import REACTIONS, Emoji
+
+if TYPE_CHECKING:
+    from responders.slack.app import SlackApp
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +42,7 @@ class Slack(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    takes_pictures: ClassVar[bool] = True
 
     token: SecretStr = Field(description="Bot User OAuth Token, xoxb-…")
     channel: str = Field(description="ID of the channel for cases, such as C0123ABC")
@@ -48,9 +55,24 @@ class Slack(BaseModel):
         description="address of the Web API; only for a proxy",
         pattern=r"^https?://",
     )
+    app_token: SecretStr | None = Field(
+        default=None,
+        description="App-Level Token, xapp-…: people can act in Slack, over Socket Mode (no public address)",
+    )
+    signing_secret: SecretStr | None = Field(
+        default=None,
+        description="Signing Secret: people can act in Slack, over HTTP at <public_url>/responders/<its name>",
+    )
+    reactions: dict[str, Emoji] = Field(
+        default=REACTIONS,
+        description="emoji that stand for an action, such as { eyes = 'claim' }",
+    )
     timeout_seconds: int = Field(
         default=15, ge=1, le=120, description="the longest wait for an answer of Slack"
     )
+
+    _made: SlackApp | None = PrivateAttr(default=None)
+    _making: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
     @field_validator("channel", "channels")
     @classmethod
@@ -59,6 +81,39 @@ class Slack(BaseModel):
             if not re.fullmatch(r"[CGD][A-Z0-9]+", channel):
                 raise ValueError(f"{channel!r} is not a channel ID; {refusals.FIND_ID}")
         return value
+
+    @property
+    def acting(self) -> bool:
+        """Whether people can act there: then messages have buttons."""
+        return self.app_token is not None or self.signing_secret is not None
+
+    def listen(self, desk: Desk) -> Callable[[], None] | None:
+        """Take what people do in Slack, until the returned function is called. None when it is not set up."""
+        if not self.acting:
+            return None
+        app = self._app(desk)
+        app.start()
+        return app.close
+
+    def handle(self, desk: Desk, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+        """Answer a request of Slack: 401 unless it is signed, and less than 5 minutes old."""
+        if self.signing_secret is None:
+            return 404, "text/plain", b"Nothing is asked here over HTTP: there is no signing_secret."
+        return self._app(desk).handle(body, headers)
+
+    def _app(self, desk: Desk) -> SlackApp:
+        from responders.slack.app import SlackApp  # 0.2 s of imports that posting does without
+
+        with self._making:
+            if self._made is None:
+                self._made = SlackApp(
+                    desk,
+                    self._client,
+                    app_token=self.app_token.get_secret_value() if self.app_token else None,
+                    signing_secret=self.signing_secret.get_secret_value() if self.signing_secret else None,
+                    reactions=self.reactions,
+                )
+            return self._made
 
     def send(self, delivery: Delivery) -> dict[str, str] | None:
         """Posts, or edits and adds to the thread. The ref is ``{"channel", "ts"}`` of the case's message.
@@ -82,22 +137,30 @@ class Slack(BaseModel):
             # An alarm for a channel that nobody configured must still be seen by somebody.
             note = f"{notice.text} (meant for the channel “{delivery.channel}”, which is not configured)"
             notice = replace(notice, text=note)
+        if (view := notice.digest) is not None:
+            told = digest.message(notice, view)
+            lost = pictures.share(self._client, target, delivery, told, name=view.name, alt=view.alt)
+            if lost is not None:
+                self._post(delivery, target, digest.message(notice, view, lost))
+            return None
         if case is None:
             self._post(delivery, target, blocks.system_message(notice))
             return None
         if ref is None and (target == home or notice.kind == "opened"):
-            return self._post(delivery, target, blocks.case_message(notice, case))
+            return self._post(delivery, target, blocks.case_message(notice, case, acting=self.acting))
         if ref is None or target != home:
             link = self._permalink(ref) if ref else None
             self._post(delivery, target, blocks.pointer(notice, case, link))
             return None
-        message = blocks.case_message(replace(notice, call=()), case)  # its people are called in the thread
+        message = blocks.case_message(
+            replace(notice, call=()), case, acting=self.acting
+        )  # its people are called in the thread
         try:
             self._call(self._client.chat_update, channel=home, ts=ref["ts"], **_content(message))
         except SlackApiError as error:
             if refusals.code_of(error) not in refusals.MESSAGE_GONE:
                 raise
-            return self._post(delivery, home, blocks.case_message(notice, case))
+            return self._post(delivery, home, blocks.case_message(notice, case, acting=self.acting))
         # A breach or a return must be seen by people who do not follow the thread.
         loud = notice.kind in ("breach", "reopened")
         reply = blocks.thread_reply(notice, case)

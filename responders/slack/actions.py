@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from listener.errors import UsageError
 from listener.ports import Desk
 from responders._text import deadline, holder
 from responders.slack.blocks import date, escape
 from responders.slack.buttons import LABELS, LINKS, PREFIX
-
-Emoji = Literal["claim", "release", "wait", "resume", "snooze", "resolve"]  # what an emoji may stand for
 
 SNOOZE_MINUTES = 60  # of an emoji
 
@@ -108,16 +106,6 @@ def happened(desk: Desk, action: str, case_id: int) -> str:
     state = escape(holder(case), 200)
     rest = [state[:1].upper() + state[1:]] + ([f"{due[0]} {date(due[1])}"] if due else [])
     return f"{DONE[action].format(n=case_id)} {' · '.join(rest)}."
-
-
-# ---- emoji
-
-REACTIONS: dict[str, Emoji] = {
-    "eyes": "claim",
-    "hourglass_flowing_sand": "wait",
-    "zzz": "snooze",
-    "white_check_mark": "resolve",
-}
 
 
 # ---- a form's memory

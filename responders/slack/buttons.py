@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from listener.model import CaseView, State
 from responders._text import quoted, web_url
@@ -49,6 +49,14 @@ FIRST = frozenset({"claim", "respond", "resolve"})  # coloured, where it comes f
 
 PREFIX = "case_"  # of every action_id that is about a case; the value is "action:case number"
 MENU = f"{PREFIX}more"
+
+Emoji = Literal["claim", "release", "wait", "resume", "snooze", "resolve"]  # what an emoji may stand for
+REACTIONS: dict[str, Emoji] = {
+    "eyes": "claim",
+    "hourglass_flowing_sand": "wait",
+    "zzz": "snooze",
+    "white_check_mark": "resolve",
+}
 
 
 def offered(case: CaseView) -> list[str]:
