@@ -36,12 +36,8 @@ def answer(desk: Desk, who: str, text: str, now: datetime) -> Message:
 
 def _status(desk: Desk, who: str, _rest: str, now: datetime) -> Message:
     mine, queue = desk.mine(who), desk.queue()
-    waiting = (
-        "Nobody waits in the queue."
-        if not queue
-        else f"*{_count(len(queue))}* in the queue, that nobody has."
-    )
-    yours = "You have no open case." if not mine else f"*{_count(len(mine))}* of yours."
+    waiting = f"*{_count(len(queue))}* in the queue, which nobody has." if queue else "The queue is empty."
+    yours = f"*{_count(len(mine))}* of yours." if mine else "You have no open case."
     parts = [
         figures(desk.today()),
         f"{waiting} {yours}",
