@@ -193,7 +193,7 @@ def of_week(digest: Weekly) -> DigestView:
     title = f"What we learned, {day_text(digest.first, digest.last)} to {day_text(digest.last)}"
     than = "" if digest.before is None else f" ({change(digest.opened, digest.before)})"
     summary = f"{title}: {count(digest.opened, 'case')}{than}."
-    if digest.reasons:
+    if digest.opened >= ENOUGH:
         summary = f"{summary[:-1]}, most of them about {digest.reasons[0].name}."
     parts = [
         DigestPart("Reasons", _reasons(digest)),
@@ -271,8 +271,9 @@ def _thanks(digest: Daily) -> tuple[DigestLine, ...]:
 
 
 def _reasons(digest: Weekly) -> tuple[DigestLine, ...]:
-    if not digest.reasons:
-        return (DigestLine("No cases this week."),)
+    if not digest.opened:
+        before = f", {digest.before} the week before" if digest.before else ""
+        return (DigestLine(f"No cases this week{before}."),)
     lines = []
     for reason in [r for r in digest.reasons if r.cases][:SHOWN]:
         share = (
