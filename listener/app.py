@@ -20,6 +20,7 @@ from listener.service.core import Core, Digests, Rules, Source
 from listener.storage import sources as source_rows
 from listener.storage.database import Database
 from listener.storage.sources import SourceSpec
+from listener.storm import StormRules
 from listener.triage import Triage, TriageSettings
 
 Now = Callable[[], datetime]
@@ -130,6 +131,7 @@ def rules(config: Config) -> Rules:
         fallback_after=config.alerts.fallback_after,
         public_url=config.web.public_url,
         reply_folder=config.reply_folder(),
+        storm=StormRules(**dict(config.storm)),
         digests=Digests(**config.digest.sent_at(), zone=config.digest.zone, channel=config.digest.channel),
     )
 

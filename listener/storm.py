@@ -24,14 +24,15 @@ _HOUR = timedelta(hours=1)
 class StormRules:
     """What the configuration says. ``floor``: fewer cases within ``window`` are never a storm, whatever is usual.
 
-    ``calm``: how long it must be calm until a storm is over, at least ``window``. ``call``: people and groups.
+    ``calm``: how long it must be calm until a storm is over, at least ``window``. ``call``: people, groups, and
+    "duty" for who is on duty.
     """
 
     enabled: bool = True
     floor: int = 10
     window: timedelta = timedelta(minutes=30)
     calm: timedelta = timedelta(hours=1)
-    call: tuple[str, ...] = ()
+    call: tuple[str, ...] = ("duty", "escalation")
 
 
 def usual_per_hour(counts: Iterable[int], heard_for: timedelta) -> float:

@@ -261,6 +261,29 @@ class Run(Section):
     poll_workers: int = Field(default=20, ge=1, le=200, description="sources polled at the same time")
 
 
+class Storm(Section):
+    """Many complaints of one brand at once: one message that counts them, and a thread for their cases."""
+
+    enabled: bool = True
+    floor: int = Field(
+        default=10, ge=3, description="fewer cases within window are never a storm, whatever is usual"
+    )
+    window: Duration = Field(default=timedelta(minutes=30), description="in which cases are counted")
+    calm: Duration = Field(
+        default=timedelta(hours=1), description="it is over when so long hardly more came than usual"
+    )
+    call: tuple[str, ...] = Field(
+        default=("duty", "escalation"),
+        description="people or groups to call when one begins, or duty; its cases call nobody one by one",
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.calm < self.window:
+            raise ValueError("calm can't be shorter than window")
+        return self
+
+
 class Digest(Section):
     """The day and the week in figures."""
 
@@ -304,6 +327,7 @@ class Config(Section):
     triage: Triage = Field(default_factory=Triage)
     customers: Customers = Field(default_factory=Customers)
     retention: Retention = Field(default_factory=Retention)
+    storm: Storm = Field(default_factory=Storm)
     digest: Digest = Field(default_factory=Digest)
     replies: Replies = Field(default_factory=Replies)
     web: Web = Field(default_factory=Web)
@@ -354,4 +378,10 @@ class Config(Section):
                 for who in called
                 if who != "assignee" and who not in self.people and who not in self.groups
             ]
+        found += [
+            f'storm calls "{who}", but no person or group has this name'
+            for who in self.storm.call
+            if "call" in self.storm.model_fields_set
+            if who != "duty" and who not in self.people and who not in self.groups
+        ]
         return found

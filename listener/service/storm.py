@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from listener.service.record import Open
 
 MOST_REASONS = 5
+DUTY = "duty"
 
 
 def look(core: Core, connection: Connection, brands: Iterable[str], now: datetime) -> None:
@@ -61,7 +62,10 @@ def _begin(core: Core, connection: Connection, brand: str, usual: float, now: da
         f"Many complaints about {brand}: {_cases(every)} in {span(rules.window)}. "
         f"They are gathered here and call nobody one by one; each keeps its clock."
     )
-    call = core.rules.call(rules.call, None)
+    names = [name for name in rules.call if name != DUTY]
+    if DUTY in rules.call and core.rules.duty is not None:
+        names = [*core.rules.duty.candidates(now, outside_hours=True), *names]
+    call = core.rules.call(names, None)
     queue(core, connection, f"storm-{storm_id}-begin", None, now, [Tell("storm", text, call)], storm=storm_id)
 
 
