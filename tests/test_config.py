@@ -450,7 +450,8 @@ def test_the_example_is_right_as_it_is(tmp_path: Path) -> None:
 
 def test_the_example_shows_true_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its commented lines are right too, whichever is put in force."""
-    monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-1")
+    for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"):
+        monkeypatch.setenv(name, "a secret")
     (tmp_path / "web-token").write_text("abc")
     shown = re.sub(r"(?m)^# (?=\[|[a-z_]+ = |  \{|\])", "", config.example())
     shown = re.sub(r"(?m)^database_url.*\n", "", shown)
