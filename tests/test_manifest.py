@@ -139,11 +139,20 @@ def test_its_events_have_the_scopes_that_they_need() -> None:
     assert [command.command for command in manifest.features.slash_commands] == ["/listener"]
 
 
-@pytest.mark.parametrize("given", ["https://listener.example.org", "https://listener.example.org/"])
-def test_over_http_each_address_is_put_in(capsys: pytest.CaptureFixture[str], given: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "put_in"),
+    [
+        ("https://listener.example.org", "https://listener.example.org/responders/slack"),
+        ("https://example.org/desk/", "https://example.org/desk/responders/slack"),
+        ("https://listener.example.org/responders/team", "https://listener.example.org/responders/team"),
+    ],
+)
+def test_over_http_each_address_is_put_in(
+    capsys: pytest.CaptureFixture[str], given: str, put_in: str
+) -> None:
     over_http, socket_mode = read(printed(capsys, "--http", given)), read(printed(capsys))
     assert not over_http.settings.socket_mode_enabled
-    assert over_http.urls == ["https://listener.example.org/slack"] * 3
+    assert over_http.urls == [put_in] * 3
     assert over_http.oauth_config == socket_mode.oauth_config
     assert "# url" not in printed(capsys, "--http", given)
 

@@ -23,7 +23,10 @@ def add(commands: Commands) -> None:
         "listener slack manifest --http https://listener.example.org",
     )
     prints.add_argument(
-        "--http", metavar="URL", help="requests over HTTP to the dashboard at this address, not Socket Mode"
+        "--http",
+        metavar="URL",
+        help="requests over HTTP to the dashboard at this address, not Socket Mode; where the responder is not called "
+        "slack, end it with /responders/ and its name",
     )
 
 
@@ -58,4 +61,4 @@ def address(public_url: str) -> str:
         good = False
     if not good or len(public_url) > 2000 or re.search(r"[\s\"\\\x00-\x20\x7f]", public_url.strip()):
         raise UsageError("give the dashboard's public address, like https://listener.example.org")
-    return f"{public_url.strip().rstrip('/')}/slack"
+    return f"{public_url.strip().rstrip('/')}/responders/slack"
