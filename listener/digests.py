@@ -194,7 +194,7 @@ def of_week(digest: Weekly) -> DigestView:
     than = "" if digest.before is None else f" ({change(digest.opened, digest.before)})"
     summary = f"{title}: {count(digest.opened, 'case')}{than}."
     if digest.opened >= ENOUGH:
-        summary = f"{summary[:-1]}, most of them about {digest.reasons[0].name}."
+        summary = f"{summary[:-1]}, top reason {digest.reasons[0].name}."
     parts = [
         DigestPart("Reasons", _reasons(digest)),
         DigestPart("The team's times", _times(digest)),

@@ -129,7 +129,7 @@ def delivery(core: Core, row: Row[Any], now: datetime) -> Delivery:
     # What the outbox added to its text, such as who did not deliver it, is told too.
     note = row.text.partition(day.isoformat())[2]
     notice = Notice("digest", view.summary + note, now, digest=view, picture=picture)
-    return Delivery(row.key, notice, row.channel, None, row.attempts, row.uncertain)
+    return Delivery(row.key, notice, row.channel, None, row.attempts, row.uncertain, queued_at=row.created_at)
 
 
 def _kind_and_day(key: str) -> tuple[Kind, date]:

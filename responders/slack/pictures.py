@@ -46,9 +46,9 @@ def share(
     except SlackRequestError as error:
         raise DeliveryError(f"Slack did not take the chart ({error})"[:500]) from error
     except SlackApiError as error:
-        failed = refusals.refused(error)
-        if not failed.permanent:
+        if refusals.code_of(error) not in refusals.ADVICE:
             raise
+        failed = refusals.refused(error)
         log.warning("a digest goes out without its chart: %s", failed)
         return f"Its chart is missing: {failed}"
     return None
