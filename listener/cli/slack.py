@@ -25,8 +25,8 @@ def add(commands: Commands) -> None:
     prints.add_argument(
         "--http",
         metavar="URL",
-        help="requests over HTTP to the dashboard at this address, not Socket Mode; where the responder is not called "
-        "slack, end it with /responders/ and its name",
+        help="requests over HTTP to the dashboard at this address, not Socket Mode; where the responder is not "
+        "called slack, end it with /responders/ and its name",
     )
 
 
@@ -61,4 +61,5 @@ def address(public_url: str) -> str:
         good = False
     if not good or len(public_url) > 2000 or re.search(r"[\s\"\\\x00-\x20\x7f]", public_url.strip()):
         raise UsageError("give the dashboard's public address, like https://listener.example.org")
-    return f"{public_url.strip().rstrip('/')}/responders/slack"
+    url = public_url.strip().rstrip("/")
+    return url if "/responders/" in url else f"{url}/responders/slack"
