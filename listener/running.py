@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listener.errors import Refused, StorageError
+from listener.ports import Interactive
 from listener.service import deliver as deliver_job
 from listener.service import poll as poll_job
 from listener.service import tick as tick_job
@@ -189,17 +190,33 @@ def serve(app: App, stop: threading.Event, *, web: WebServer | None = None, grac
 
     jobs = Jobs(app.core, app.now, workers=app.config.run.poll_workers)
     clock = scheduler.start(jobs)
+    ears = listen(app.core, app.now)
     try:
         stop.wait()
     finally:
         clock.shutdown(wait=False)
-        closing = threading.Thread(target=web.stop, name="web stop", daemon=True) if web else None
-        if closing:
-            closing.start()
+        end = time.monotonic() + grace
+        closing = [threading.Thread(target=each, name="stop listening", daemon=True) for each in ears]
+        web_stop = threading.Thread(target=web.stop, name="web stop", daemon=True) if web else None
+        for thread in (*closing, *([web_stop] if web_stop else [])):
+            thread.start()
         done = jobs.stop(grace)
-        if closing:
-            closing.join(grace)
-    return done
+        if web_stop:
+            web_stop.join(grace)
+        for thread in closing:
+            thread.join(max(0.0, end - time.monotonic()))
+    return done and not any(thread.is_alive() for thread in closing)
+
+
+def listen(core: Core, now: Now) -> list[Callable[[], None]]:
+    """Let people act at each responder that can take it; what stops each."""
+    ears = [responder for responder in core.responders.values() if isinstance(responder, Interactive)]
+    if not ears:
+        return []
+    from listener.service.desk import ServiceDesk
+
+    desk = ServiceDesk(core, now)
+    return [stop for each in ears if (stop := each.listen(desk)) is not None]
 
 
 @contextlib.contextmanager

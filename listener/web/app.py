@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 import listener
 from listener.errors import ListenerError, Refused, StorageError, UsageError
 from listener.service.core import Core
-from listener.web import actions, api, entry, ops, pages
+from listener.web import actions, api, calls, entry, ops, pages
 from listener.web.guard import Guard
 from listener.web.login import Brake
 from listener.web.render import Renderer
@@ -50,7 +50,7 @@ def create_app(core: Core, settings: WebSettings, now: Callable[[], datetime]) -
     )
     renderer = Renderer()
     app.state.web = Web(core, settings, now, renderer, Brake())
-    for part in (entry.router, pages.router, actions.router, ops.router, api.api):
+    for part in (entry.router, pages.router, actions.router, calls.router, ops.router, api.api):
         app.include_router(part)
     app.add_api_route(
         "/api/openapi.json",

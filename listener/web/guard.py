@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 log = logging.getLogger("listener.web")
 
 MAX_BODY = 64 * 1024  # our forms carry at most a note of 10,000 characters
+MAX_CALL = 1024 * 1024  # a click in Slack brings along the whole message and its form
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 SECURITY_HEADERS = {
@@ -68,10 +69,9 @@ class Guard:
             await refusal(scope, receive, guarded_send)
             return
         try:
-            await self.app(scope, _limited(receive), guarded_send)
+            await self.app(scope, _limited(receive, _most(scope)), guarded_send)
         except _TooLarge:
-            page = self.error_page(413, "Too much", f"A form may hold at most {MAX_BODY // 1024} kB.")
-            await page(scope, receive, guarded_send)
+            await self._too_much(scope)(scope, receive, guarded_send)
         except Exception:
             error_id = secrets.token_hex(4)
             log.exception("error %s at %s %s", error_id, scope["method"], scope["path"])
@@ -95,9 +95,17 @@ class Guard:
             text = "This form came from another site, so nothing was done."
             return self.error_page(403, "Not from here", text)
         length = headers.get("content-length", "0")
-        if not length.isascii() or not length.isdigit() or int(length[:20]) > MAX_BODY:
-            return self.error_page(413, "Too much", f"A form may hold at most {MAX_BODY // 1024} kB.")
+        if not length.isascii() or not length.isdigit() or int(length[:20]) > _most(scope):
+            return self._too_much(scope)
         return None
+
+    def _too_much(self, scope: Scope) -> Response:
+        return self.error_page(413, "Too much", f"A form may hold at most {_most(scope) // 1024} kB.")
+
+
+def _most(scope: Scope) -> int:
+    """Bytes that the body of the request may have."""
+    return MAX_CALL if scope["path"].startswith("/responders/") else MAX_BODY
 
 
 def _hostname(host: str) -> str:
@@ -126,14 +134,14 @@ def _same_origin(headers: Headers, host: str) -> bool:
         return False
 
 
-def _limited(receive: Receive) -> Receive:
+def _limited(receive: Receive, most: int) -> Receive:
     received = 0
 
     async def limited() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > MAX_BODY:
+        if received > most:
             raise _TooLarge
         return message
 
