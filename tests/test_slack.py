@@ -191,35 +191,36 @@ def test_a_short_rate_limit_is_waited_for_by_the_sdk(
 
 
 @pytest.mark.parametrize(
-    ("error", "says"),
+    ("error", "says", "held"),
     [
-        ("channel_not_found", "About"),
-        ("not_in_channel", "/invite"),
-        ("is_archived", "unarchive"),
-        ("restricted_action", "admin"),
-        ("no_permission", "Install App"),
-        ("invalid_auth", "Bot User OAuth Token"),
-        ("token_revoked", "Install App"),
-        ("account_inactive", "removed from the workspace"),
-        ("msg_too_long", "report"),
+        ("channel_not_found", "About", True),
+        ("not_in_channel", "/invite", True),
+        ("is_archived", "unarchive", True),
+        ("restricted_action", "admin", True),
+        ("no_permission", "Install App", False),
+        ("invalid_auth", "Bot User OAuth Token", True),
+        ("token_revoked", "Install App", True),
+        ("account_inactive", "removed from the workspace", True),
+        ("msg_too_long", "report", False),
     ],
 )
 def test_a_refusal_for_good_says_what_to_do(
-    error: str, says: str, slack: Slack, slack_server: FakeSlack
+    error: str, says: str, held: bool, slack: Slack, slack_server: FakeSlack
 ) -> None:
-    slack_server.fail["chat.postMessage"].append(Failure.refused(error))
+    slack_server.fail["chat.postMessage"] += [Failure.refused(error)] * 2  # plain text is refused too
     with pytest.raises(DeliveryError, match=f"{error}.*{says}") as caught:
         slack.send(delivery())
-    assert caught.value.permanent
+    assert (caught.value.permanent, caught.value.held) == (not held, held)
 
 
 def test_a_missing_scope_is_named(slack: Slack, slack_server: FakeSlack) -> None:
     slack_server.fail["chat.postMessage"].append(Failure.refused("missing_scope", needed="chat:write"))
-    with pytest.raises(DeliveryError, match=r"missing_scope chat:write.*OAuth & Permissions"):
+    with pytest.raises(DeliveryError, match=r"missing_scope chat:write.*OAuth & Permissions") as caught:
         slack.send(delivery())
+    assert caught.value.held
 
 
-@pytest.mark.parametrize("error", ["invalid_blocks", "msg_blocks_too_long"])
+@pytest.mark.parametrize("error", ["invalid_blocks", "msg_blocks_too_long", "msg_too_long"])
 def test_refused_blocks_go_out_as_plain_text(error: str, slack: Slack, slack_server: FakeSlack) -> None:
     slack_server.fail["chat.postMessage"].append(Failure.refused(error))
     assert slack.send(delivery()) is not None

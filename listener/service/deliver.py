@@ -101,12 +101,12 @@ def _send(core: Core, row: Row[Any], token: str, now: Now) -> Literal["accepted"
     responder = core.responders[row.responder]
     try:
         ref: dict[str, str] | None = None
+        alone = row.uncertain  # as it may have arrived, so it must stay
         if row.uncertain and isinstance(responder, Finder):
-            ref = responder.find(_delivery(core, row, now()))
-            if ref is None:
-                row = _not_arrived(core, row, token)
+            ref, alone = responder.find(_delivery(core, row, now())), False
         if ref is None:
-            row = _with_the_later_ones(core, row, token, now())
+            if not alone:
+                row = _with_the_later_ones(core, row, token, now())
             ref = responder.send(_delivery(core, row, now()))
     except StorageError:
         raise
@@ -129,14 +129,9 @@ def _send(core: Core, row: Row[Any], token: str, now: Now) -> Literal["accepted"
     return "accepted"
 
 
-def _not_arrived(core: Core, row: Row[Any], token: str) -> Row[Any]:
-    with core.db.write() as connection:
-        return outbox.certain(connection, row.id, token) or row
-
-
 def _with_the_later_ones(core: Core, row: Row[Any], token: str, now: datetime) -> Row[Any]:
     """After an outage a case's waiting messages become one: the last word, called as the gravest of them."""
-    if row.uncertain or now - row.created_at < LATE:
+    if now - row.created_at < LATE:
         return row
     with core.db.read() as connection:
         later = outbox.later_of_case(connection, row)

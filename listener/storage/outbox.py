@@ -186,16 +186,6 @@ def taken_over(connection: Connection, delivery: Row[Any]) -> int:
     ).scalar_one()
 
 
-def certain(connection: Connection, delivery_id: int, token: str) -> Row[Any] | None:
-    """Somebody has looked: it has not arrived. None when the lease has gone to another process."""
-    return connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id == delivery_id, deliveries.c.lease_token == token)
-        .values(uncertain=False)
-        .returning(deliveries)
-    ).one_or_none()
-
-
 def accept(connection: Connection, delivery_id: int, token: str, now: datetime) -> bool:
     """Done. False when the lease has gone to another process, which then answers for it."""
     return _finish(connection, delivery_id, token, state="accepted", accepted_at=now, error=None)

@@ -6,10 +6,11 @@ import logging
 import re
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
 from slack_sdk.errors import SlackApiError
@@ -17,21 +18,20 @@ from slack_sdk.http_retry.builtin_handlers import RateLimitErrorRetryHandler
 from slack_sdk.http_retry.request import HttpRequest
 from slack_sdk.http_retry.response import HttpResponse
 from slack_sdk.http_retry.state import RetryState
-from slack_sdk.web import SlackResponse, WebClient
+from slack_sdk.web import WebClient
 
+from listener.errors import DeliveryError
 from listener.model import Delivery
 from listener.ports import Desk
 from responders.slack import blocks, digest, doctor, pictures, refusals
 from responders.slack.buttons import REACTIONS, Emoji
+from responders.slack.pace import LONGEST_SLEEP_S
+from responders.slack.post import EVENT_TYPE, Post
 
 if TYPE_CHECKING:
     from responders.slack.app import SlackApp
 
-log = logging.getLogger(__name__)
-
-EVENT_TYPE = "listener_delivery"
-LONGEST_SLEEP = 3  # seconds that slack_sdk may wait inside a delivery; a longer wait goes back to the outbox
-PAGES, PAGE_SIZE = 5, 200  # how far back an uncertain message is looked for
+__all__ = ["EVENT_TYPE", "Slack"]
 
 
 class Slack(BaseModel):
@@ -49,6 +49,10 @@ class Slack(BaseModel):
     channels: dict[str, str] = Field(
         default_factory=dict,
         description="other channels that policies name, such as { manager = 'C0456DEF' }",
+    )
+    fallback_channel: str | None = Field(
+        default=None,
+        description="ID of the channel that takes its messages when Slack refuses another one (archived, left)",
     )
     base_url: str = Field(
         default=WebClient.BASE_URL,
@@ -74,10 +78,10 @@ class Slack(BaseModel):
     _made: SlackApp | None = PrivateAttr(default=None)
     _making: threading.Lock = PrivateAttr(default_factory=threading.Lock)
 
-    @field_validator("channel", "channels")
+    @field_validator("channel", "channels", "fallback_channel")
     @classmethod
-    def _ids(cls, value: str | dict[str, str]) -> str | dict[str, str]:
-        for channel in [value] if isinstance(value, str) else value.values():
+    def _ids(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        for channel in value.values() if isinstance(value, dict) else [value] if value else []:
             if not re.fullmatch(r"[CGD][A-Z0-9]+", channel):
                 raise ValueError(f"{channel!r} is not a channel ID; {refusals.FIND_ID}")
         return value
@@ -120,20 +124,23 @@ class Slack(BaseModel):
 
         Raises ``DeliveryError``; once a delivery is uncertain it stays so, whatever comes after.
         """
-        try:
-            return self._send(delivery)
-        except (SlackApiError, *refusals.TRANSPORT) as error:
-            failed = refusals.as_delivery_error(error)
-            failed.uncertain = failed.uncertain or delivery.uncertain
-            raise failed from error
+        with _as_delivery_error(delivery):
+            found = self._find(delivery) if delivery.uncertain else None
+            return self._send(delivery) if found is None else found or None
+
+    def find(self, delivery: Delivery) -> dict[str, str] | None:
+        """As ``Finder`` says. A digest's chart is looked for by ``send``."""
+        with _as_delivery_error(delivery):
+            return self._find(delivery)
+
+    def _target(self, delivery: Delivery) -> str:
+        home = delivery.ref["channel"] if delivery.ref else self.channel
+        return self.channels.get(delivery.channel or "", home)
 
     def _send(self, delivery: Delivery) -> dict[str, str] | None:
         notice, case, ref = delivery.notice, delivery.notice.case, delivery.ref
-        home = ref["channel"] if ref else self.channel
-        target = home
-        if delivery.channel in self.channels:
-            target = self.channels[delivery.channel]
-        elif delivery.channel:
+        target = self._target(delivery)
+        if delivery.channel and delivery.channel not in self.channels:
             # An alarm for a channel that nobody configured must still be seen by somebody.
             note = f"{notice.text} (meant for the channel “{delivery.channel}”, which is not configured)"
             notice = replace(notice, text=note)
@@ -141,96 +148,45 @@ class Slack(BaseModel):
             told = digest.message(notice, view)
             lost = pictures.share(self._client, target, delivery, told, name=view.name, alt=view.alt)
             if lost is not None:
-                self._post(delivery, target, digest.message(notice, view, lost))
+                self._post_to(target, delivery, digest.message(notice, view, lost))
             return None
         if case is None:
-            self._post(delivery, target, blocks.system_message(notice))
+            self._post_to(target, delivery, blocks.system_message(notice))
             return None
-        if ref is None and (target == home or notice.kind == "opened"):
-            return self._post(delivery, target, blocks.case_message(notice, case, acting=self.acting))
-        if ref is None or target != home:
+        first = blocks.case_message(notice, case, acting=self.acting)
+        if _is_first(delivery, target, ref["channel"] if ref else self.channel):
+            return self._post_to(target, delivery, first)
+        if ref is None or target != ref["channel"]:
             link = self._permalink(ref) if ref else None
-            self._post(delivery, target, blocks.pointer(notice, case, link))
+            self._post_to(target, delivery, blocks.pointer(notice, case, link))
             return None
-        message = blocks.case_message(
-            replace(notice, call=()), case, acting=self.acting
-        )  # its people are called in the thread
+        quiet = replace(notice, call=())  # its people are called in the thread
         try:
-            self._call(self._client.chat_update, channel=home, ts=ref["ts"], **_content(message))
+            self._channels.edit(ref, blocks.case_message(quiet, case, acting=self.acting))
+            # A breach or a return must be seen by people who do not follow the thread.
+            loud = notice.kind in ("breach", "reopened")
+            reply = blocks.thread_reply(notice, case)
+            self._channels.post(delivery, target, reply, thread=ref["ts"], broadcast=loud)
         except SlackApiError as error:
-            if refusals.code_of(error) not in refusals.MESSAGE_GONE:
+            if refusals.code_of(error) not in refusals.MESSAGE_GONE | refusals.CHANNEL_REFUSED:
                 raise
-            return self._post(delivery, home, blocks.case_message(notice, case, acting=self.acting))
-        # A breach or a return must be seen by people who do not follow the thread.
-        loud = notice.kind in ("breach", "reopened")
-        reply = blocks.thread_reply(notice, case)
-        self._post(delivery, home, reply, thread=ref["ts"], broadcast=loud)
+            return self._post_to(self.channel, delivery, first)
         return None
 
-    def _post(
-        self,
-        delivery: Delivery,
-        channel: str,
-        message: blocks.Message,
-        *,
-        thread: str | None = None,
-        broadcast: bool = False,
-    ) -> dict[str, str]:
-        if delivery.uncertain and (found := self._find(delivery.key, channel, thread)):
-            return found
-        case = delivery.notice.case
-        payload: dict[str, Any] = {"key": delivery.key} | ({"case_id": case.id} if case else {})
-        in_thread = {"thread_ts": thread, "reply_broadcast": broadcast} if thread else {}
-        answer = self._call(
-            self._client.chat_postMessage,
-            channel=channel,
-            metadata={"event_type": EVENT_TYPE, "event_payload": payload},
-            unfurl_links=False,
-            unfurl_media=False,
-            **in_thread,
-            **_content(message),
-        )
-        return {"channel": str(answer["channel"]), "ts": str(answer["ts"])}
+    def _post_to(self, target: str, delivery: Delivery, message: blocks.Message) -> dict[str, str]:
+        """Where Slack refuses the channel, the fallback channel and then the main one take its place."""
+        return self._channels.post_in_first(delivery, (target, self.fallback_channel, self.channel), message)
 
-    def _call(self, method: Callable[..., SlackResponse], **arguments: Any) -> SlackResponse:
-        """Calls Slack; a message whose blocks it refuses goes out as plain text: an ugly alarm beats none."""
-        try:
-            return method(**arguments)
-        except SlackApiError as error:
-            if refusals.code_of(error) not in refusals.BLOCKS_REFUSED:
-                raise
-            log.warning("Slack refused the blocks of a message, sent as plain text: %s", error.response.data)
-            return method(**{name: value for name, value in arguments.items() if name != "blocks"})
-
-    def _find(self, key: str, channel: str, thread: str | None) -> dict[str, str] | None:
-        """What an earlier attempt posted after all: Slack has no idempotency key, so ours is looked for."""
-        cursor: str | None = None
-        for _ in range(PAGES):
-            common: dict[str, Any] = {
-                "channel": channel,
-                "include_all_metadata": True,
-                "limit": PAGE_SIZE,
-                "cursor": cursor,
-            }
-            try:
-                if thread:
-                    page = self._client.conversations_replies(ts=thread, **common)
-                else:
-                    page = self._client.conversations_history(**common)
-            except SlackApiError as error:
-                if refusals.code_of(error) == "thread_not_found":
-                    return None
-                if refusals.code_of(error) != "missing_scope":
-                    raise
-                # A double is the lesser evil than an alarm that is not sent; `check` names the missing scope.
-                log.warning("Slack app lacks a history scope: can't see whether delivery %s has arrived", key)
-                return None
-            for message in page.get("messages") or ():
-                if message.get("metadata", {}).get("event_payload", {}).get("key") == key:
-                    return {"channel": channel, "ts": str(message["ts"])}
-            cursor = (page.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                return None
+    def _find(self, delivery: Delivery) -> dict[str, str] | None:
+        """Looks in the case's thread, and wherever ``_send`` may have posted instead."""
+        target, ref = self._target(delivery), delivery.ref
+        home = ref["channel"] if ref else self.channel
+        if ref and target == home and self._channels.find(delivery, home, ref["ts"]):
+            return {}
+        for channel in dict.fromkeys(filter(None, (target, self.fallback_channel, self.channel))):
+            if found := self._channels.find(delivery, channel):
+                is_case = delivery.notice.case is not None
+                return found if is_case and (target == home or _is_first(delivery, target, home)) else {}
         return None
 
     def _permalink(self, ref: dict[str, str]) -> str | None:
@@ -245,14 +201,20 @@ class Slack(BaseModel):
 
     def check(self) -> list[tuple[bool, str]]:
         """Token, scopes, channels and the way back: whether each is good, in words that say what to click."""
-        secrets = [getattr(self, name, None) for name in ("app_token", "signing_secret")]
+        secrets = (self.app_token, self.signing_secret)
         app_token, signing_secret = [s.get_secret_value() if s else None for s in secrets]
         channels = {"channel": self.channel, **self.channels}
+        if self.fallback_channel:
+            channels["fallback_channel"] = self.fallback_channel
         return list(doctor.examine(self._client, channels, app_token, signing_secret))
 
     def check_people(self, people: Mapping[str, str]) -> list[tuple[bool, str]]:
         """Whether the ids here of these people, by name, are good; as ``check``."""
         return list(doctor.examine_people(self._client, people))
+
+    @cached_property
+    def _channels(self) -> Post:
+        return Post(self._client)
 
     @cached_property
     def _client(self) -> WebClient:
@@ -284,9 +246,22 @@ class _ShortWaits(RateLimitErrorRetryHandler):
         if response is None or response.status_code != 429:
             return False
         values = next((v for k, v in response.headers.items() if k.lower() == "retry-after"), [""])
-        return values[0].isdigit() and int(values[0]) <= LONGEST_SLEEP
+        return values[0].isdigit() and int(values[0]) <= LONGEST_SLEEP_S
 
 
-def _content(message: blocks.Message) -> dict[str, Any]:
-    # chat.update's own default for parse makes links and mentions of plain words, unlike chat.postMessage's.
-    return {"text": message.text, "blocks": message.blocks, "parse": "none"}
+def _is_first(delivery: Delivery, target: str, home: str) -> bool:
+    """Whether it becomes the case's own message."""
+    return delivery.ref is None and (target == home or delivery.notice.kind == "opened")
+
+
+@contextmanager
+def _as_delivery_error(delivery: Delivery) -> Iterator[None]:
+    try:
+        yield
+    except (SlackApiError, *refusals.TRANSPORT) as error:
+        failed = refusals.as_delivery_error(error)
+        failed.uncertain = failed.uncertain or delivery.uncertain
+        raise failed from error
+    except DeliveryError as error:
+        error.uncertain = error.uncertain or delivery.uncertain
+        raise

@@ -42,8 +42,25 @@ ADVICE = {
     "invalid_metadata_format": _FORMAT,
     "metadata_too_large": _FORMAT,
 }
-# Slack refuses the blocks, not the message: it goes out as plain text instead.
-BLOCKS_REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
+# Nothing gets through, whatever the channel, until somebody mends it.
+ALL_REFUSED = frozenset(
+    {
+        "invalid_auth",
+        "not_authed",
+        "token_revoked",
+        "token_expired",
+        "account_inactive",
+        "org_login_required",
+        "team_access_not_granted",
+        "not_allowed_token_type",
+    }
+)
+# This channel takes nothing; another one may.
+CHANNEL_REFUSED = frozenset(
+    {"channel_not_found", "not_in_channel", "is_archived", "channel_is_archived", "restricted_action"}
+)
+# Slack refuses the form, not the message: it goes out as plain text instead.
+FORM_REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 # The case's message can't be edited any more (deleted by a person, or too old): a new one takes its place.
 MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 # Slack documents that the message may have been posted all the same.
@@ -63,18 +80,24 @@ def code_of(error: SlackApiError) -> str:
 
 
 def refused(error: SlackApiError) -> DeliveryError:
-    """Slack, or something in between, answered no. A code that is not known counts as temporary."""
+    """Slack, or something in between, answered no. A code that is not known counts as temporary, and as this
+    message's own.
+    """
     code, status = code_of(error), error.response.status_code
     if status == 429 or code in ("ratelimited", "rate_limited"):
         return DeliveryError("Slack asks to slow down", retry_after=retry_after(error))
     if code in ADVICE:
-        needed = f" {error.response.data['needed']}" if "needed" in error.response.data else ""
-        return DeliveryError(f"Slack refused ({code}{needed}): {ADVICE[code]}", permanent=True)
+        needed = str(error.response.data.get("needed") or "")
+        held = code in ALL_REFUSED or needed.startswith("chat:write")
+        text = f"Slack refused ({' '.join(filter(None, (code, needed)))}): {ADVICE[code]}"
+        return DeliveryError(text, permanent=not held, held=held)
     answered = f"HTTP {status}" if status != 200 else code
     not_slack = status == 200 and " " in code  # no JSON: a proxy's page; what lies behind it is not known
+    uncertain = status >= 500 or code in MAYBE_DONE or not_slack
     return DeliveryError(
         f"Slack did not take the message ({answered})",
-        uncertain=status >= 500 or code in MAYBE_DONE or not_slack,
+        uncertain=uncertain,
+        alone=status == 200 and not uncertain and isinstance(error.response.data, dict),
     )
 
 
