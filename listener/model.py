@@ -224,6 +224,7 @@ class CaseView:
     outcome: str | None = None
     url: str | None = None  # of the case's page on the dashboard
     merged_into: int | None = None  # the number of the case where it goes on
+    merged_url: str | None = None  # of that case's page
 
     @property
     def open(self) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from listener import config
 from listener.cli import main
 from listener.resources import data_dir
 from responders.slack import doctor
@@ -174,15 +175,19 @@ def test_an_address_that_slack_can_not_ask(capsys: pytest.CaptureFixture[str], g
     assert "public address" in capsys.readouterr().err
 
 
-def test_the_guide_has_ten_steps_and_its_configuration_is_right() -> None:
+def test_the_guide_has_ten_steps_and_its_configuration_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     guide = (Path(__file__).parents[1] / "responders/slack/README.md").read_text(encoding="utf-8")
     assert re.findall(r"^(\d+)\. ", guide, flags=re.M) == [str(n) for n in range(1, 11)]
-    for word in (
-        "listener slack manifest",
-        "/invite",
-        "xoxb-",
-        "xapp-",
-        "connections:write",
-        "listener doctor",
-    ):
+    for word in ("listener slack manifest", "/invite", "xoxb-", "connections:write", "listener doctor"):
         assert word in guide
+    for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"):
+        monkeypatch.setenv(name, "a secret")
+    (shown,) = re.findall(r"```toml\n(.*?)```", guide, flags=re.S)
+    found = config.parse(
+        f"[listener]\ncontact = 'a@example.org'\n[[brands]]\nname = 'A'\nnames = ['A']\n{shown}",
+        "guide",
+        tmp_path,
+    )
+    assert (found.responders["slack"].kind, found.people["ada"]) == ("slack", {"slack": "U0123ABC"})

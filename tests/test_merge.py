@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from listener.model import Author, ClockName, State
 from listener.service import act, read
 from listener.storage import cases as case_rows
 from listener.storage import tables
+from responders.slack import blocks
 from tests.dashboard import Dashboard, served
 from tests.shop import feed, item
 from tests.shop import opened as opened_shop
@@ -227,6 +229,8 @@ def test_one_incident(world: World) -> None:
     assert told[1].kind == "closed"
     assert told[1].text == ("Anna merged it into case 2, where it goes on: https://desk.example/cases/2")
     assert told[2].text == "Anna merged case 1 into it, with 1 mention."
+    message = json.dumps(blocks.case_message(told[1], merged).blocks, ensure_ascii=False)
+    assert "Merged into case 2 · <https://desk.example/cases/2|go on there>" in message
 
 
 def test_the_earlier_due_time_stays_and_its_alarms_sound(world: World) -> None:

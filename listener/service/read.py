@@ -63,6 +63,7 @@ def _case_view(core: Core, row: Row[Any], customer: CustomerView, mentions: list
         outcome=case.outcome,
         url=core.rules.case_url(row.id),
         merged_into=case.merged_into,
+        merged_url=core.rules.case_url(case.merged_into) if case.merged_into else None,
     )
 
 

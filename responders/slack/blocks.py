@@ -206,6 +206,8 @@ def _status(case: CaseView, at: datetime) -> str:
     parts.append(held if due else held[:1].upper() + held[1:])
     if (url := web_url(case.answer_url)) and len(link := _entities(url)) <= LONGEST_LINK:
         parts.append(f"<{link}|see the answer>")
+    if (url := web_url(case.merged_url)) and len(link := _entities(url)) <= LONGEST_LINK:
+        parts.append(f"<{link}|go on there>")
     if case.promise_minutes is not None and due:
         parts.append(f"promised within {duration(timedelta(minutes=case.promise_minutes))}")
     if case.open and case.snoozed_until and case.snoozed_until > at:
