@@ -256,6 +256,8 @@ class WebApi:
         if channel := a.get("channel_id") or a.get("channels"):
             comment = a.get("initial_comment") or "a file"
             more: dict[str, Any] = {k: a[k] for k in ("thread_ts", "blocks") if k in a}
+            if isinstance(more.get("blocks"), str):  # the form of this method; see its reference
+                more["blocks"] = json.loads(more["blocks"])
             if not (
                 sent := self._chat_post_message({"channel": channel, "text": comment, "files": shown, **more})
             )["ok"]:
