@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -320,6 +322,26 @@ def test_a_promise_goes_on_with_the_case(world: World) -> None:
     world.later(minutes=11)
     world.tick()
     assert sorted(counted(world)) == [(1, 2, "complaint"), (1, 2, "promise")]
+
+
+def test_two_people_merge_them_both_ways_at_once(world: World) -> None:
+    two_cases(world)
+    together = Barrier(2)
+
+    def merge(case: int, into: int) -> str:
+        together.wait()
+        try:
+            act.merge(world.core, case, "Anna", into, world.now)
+        except Refused as error:
+            return str(error)
+        return "merged"
+
+    with ThreadPoolExecutor(2) as pool:
+        said = sorted(pool.map(merge, (1, 2), (2, 1)), key=len)
+    assert said[0] == "merged"
+    assert "was merged into case" in said[1]
+    assert sorted(c.state for c in world.cases()) == [State.MERGED, State.OPEN]
+    check_history(world)
 
 
 CHANGES: list[tuple[str, int, int, type[ListenerError], str]] = [
