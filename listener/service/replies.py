@@ -55,6 +55,11 @@ def draft(core: Core, case_id: int, who: str, now: datetime, *, lang: str | None
     return Draft(text, written, promise // timedelta(minutes=1), basis)
 
 
+def languages(core: Core) -> list[str]:
+    """ISO 639-1 codes of those that replies can be drafted in. Raises ``UsageError`` when there is no folder."""
+    return _templates(core.rules.reply_folder).languages
+
+
 def problems(folder: Path | None, reasons: Sequence[str]) -> list[str]:
     """What is wrong with the installation's own templates, one line each, with file and line."""
     if folder is None:

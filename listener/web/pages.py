@@ -12,9 +12,9 @@ from fastapi import APIRouter, HTTPException, Path
 from starlette.responses import Response
 
 from listener import cases
-from listener.errors import UsageError
-from listener.model import CaseView, ClockName, ClockView, MentionView, State
-from listener.service import act, read
+from listener.errors import Refused, UsageError
+from listener.model import CaseView, ClockName, ClockView, Draft, MentionView, State
+from listener.service import act, read, replies
 from listener.service.core import Core
 from listener.web import words
 from listener.web.visit import Visit, Visitor
@@ -129,6 +129,18 @@ def case(visit: Visitor, case_id: Id) -> Response:
     return case_page(visit, case_id)
 
 
+@router.get("/cases/{case_id}/draft")
+def case_draft(visit: Visitor, case_id: Id, lang: str | None = None) -> Response:
+    """The case with a reply to copy, and the form that records it filled in with the time that the reply tells."""
+    try:
+        found = replies.draft(visit.core, case_id, visit.person, visit.now, lang=lang)
+    except (Refused, UsageError) as error:
+        status = 409 if isinstance(error, Refused) else 400
+        return case_page(visit, case_id, status=status, error=str(error))
+    entered = {"promise": str(found.promise_minutes)}
+    return case_page(visit, case_id, entered=entered, action="respond", draft=found)
+
+
 def case_page(
     visit: Visit,
     case_id: int,
@@ -137,8 +149,9 @@ def case_page(
     error: str = "",
     entered: Mapping[str, str] | None = None,
     action: str = "",
+    draft: Draft | None = None,
 ) -> Response:
-    """``action``: the one whose form stays open, with what was ``entered``, after an error."""
+    """``action``: the one whose form stays open, with what was ``entered``, after an error or with a ``draft``."""
     try:
         story = read.story(visit.core, case_id, visit.now)
     except UsageError as missing:
@@ -154,6 +167,8 @@ def case_page(
         "outcomes": act.OUTCOMES,
         "reasons": visit.web.settings.reasons,
         "action": action,
+        "draft": draft,
+        "draft_languages": replies.languages(visit.core) if draft else (),
     }
     return visit.page(
         "case.html", values, path=f"/cases/{case_id}", status=status, error=error, entered=entered

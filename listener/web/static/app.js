@@ -187,6 +187,23 @@ async function refresh() {
   timer = setTimeout(refresh, again);
 }
 
+// ---- copying ------------------------------------------------------------------------------------------------
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const field = document.getElementById(button.dataset.copy);
+    field.focus();
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value); // missing where the page came without https
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Selected: press Ctrl+C";
+    }
+  });
+}
+
 // ---- start --------------------------------------------------------------------------------------------------
 
 if (root.dataset.now) {
