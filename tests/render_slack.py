@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from listener.model import Author, Notice, StormView
 from listener.service import act
-from responders.slack import blocks
-from tests.world import START, World
+from responders.slack import blocks, commands, modals
+from responders.slack.actions import Where
+from responders.slack.home import home
+from tests import blockkit
+from tests.slack_desk import Office
 
 Block = dict[str, Any]
 
@@ -26,7 +28,17 @@ class Reader(NamedTuple):
     """Who looks, where, and when."""
 
     now: datetime
-    zone: ZoneInfo = ZoneInfo("Europe/Oslo")
+    zone: ZoneInfo = ZoneInfo("UTC")
+
+
+class Picture(NamedTuple):
+    """Something shown in Slack. ``content`` is the JSON that Slack gets, ``spoken`` its text for ears."""
+
+    name: str
+    reader: Reader
+    spoken: str
+    blocks: list[Block]
+    content: dict[str, Any]
 
 
 # ---- Block Kit to HTML and text
@@ -165,12 +177,12 @@ button.danger { color: #e01e5a; border-color: #e01e5a; } code { background: #eee
 """
 
 
-def page(pictures: dict[str, tuple[str, list[Block]]], reader: Reader) -> str:
-    """One HTML page of named messages: (text, blocks) each."""
+def page(pictures: list[Picture]) -> str:
+    """One HTML page of them all."""
     body = ""
-    for name, (text, shown) in pictures.items():
-        spoken = _text({"type": "mrkdwn", "text": text}, reader) if text else ""
-        body += f"<h2>{html.escape(name)}</h2>{as_html(shown, reader)}"
+    for picture in pictures:
+        spoken = _text({"type": "mrkdwn", "text": picture.spoken}, picture.reader)
+        body += f"<h2>{html.escape(picture.name)}</h2>{as_html(picture.blocks, picture.reader)}"
         body += f'<div class="spoken">spoken: {spoken}</div>' if spoken else ""
     return f'<!doctype html><meta charset="utf-8"><style>{STYLE}</style><body>{_dots(body)}'
 
@@ -192,90 +204,103 @@ STRIKES = (
 )
 
 
-def real_cases(folder: Path) -> dict[str, Notice]:
-    """What the product itself makes of a few mentions, each told at a telling moment."""
-    world = World(folder, public_url="https://listener.example.com")
-    world.settled()
-    told: dict[str, Notice] = {}
+class Studio:
+    """An office where five cases happen, with a picture of each telling moment."""
 
-    def hear(number: int, text: str, who: str, **fields: Any) -> int:
-        author = Author("forum.example", who, who)
-        world.hear(world.mention(number, text, author=author, **fields))
-        return world.cases()[-1].id
+    def __init__(self, folder: Path) -> None:
+        self.office = Office(folder)
+        self.pictures: list[Picture] = []
 
-    def keep(name: str, case_id: int = 0) -> None:
-        world.tick()
-        world.deliver()
-        notices = [d.notice for d in world.receiver.accepted if d.notice.case]
-        told[name] = [n for n in notices if n.case and case_id in (0, n.case.id)][-1]
+    def message(self, name: str, case_id: int) -> None:
+        """The case's message, and the last news in its thread."""
+        office = self.office
+        office.tick()
+        office.deliver()
+        told = [n for d in office.receiver.accepted if (n := d.notice).case and n.case.id == case_id][-1]
+        assert told.case
+        self._keep(name, blocks.case_message(told, told.case, acting=True))
+        self._keep(f"{name}: in its thread", blocks.thread_reply(told, told.case))
 
-    hear(1, SHORT, "Mia")
-    keep("a short one, new")
-    long = hear(2, LONG * (20_000 // len(LONG) + 1), "Otto Long", rating=1.0, title="Avoid at all costs")
-    keep("20,000 characters, new")
-    act.claim(world.core, long, "Ben", world.now)
-    world.later(minutes=46)
-    keep("20,000 characters, claimed, three quarters of the time gone", long)
-    hear(3, ARABIC, "محمد علي", rating=1.0)
-    keep("right to left, new")
-    for number, text in enumerate(STRIKES, 10):
-        struck = hear(number, text, "Jane Doe", published=world.now - timedelta(minutes=12))
-        customer = world.case(struck).customer.id
-        act.edit_customer(world.core, customer, since=world.now - timedelta(days=11), tier="gold")
-        if number < 12:
-            act.claim(world.core, struck, "Anna", world.now)
-            keep(f"strike {number - 9}, claimed")
-        world.later(days=1)
-    world.now -= timedelta(days=1)
-    keep("a third strike, new")
-    world.later(minutes=31)
-    keep("a third strike, late")
+    def form(self, name: str, action: str, case_id: int) -> None:
+        where = Where("U0ANNA", "C0CASES", "1.2")
+        view = modals.opened(self.office.desk, action, case_id, "Anna", where)
+        assert blockkit.view_problems(view) == []
+        title = f"{name}, form: {view['title']['text']} ({view['submit']['text']})"
+        self.pictures.append(Picture(title, self._reader, "", view["blocks"], view))
+
+    def home(self) -> None:
+        view = home(self.office.desk, "Anna", self.office.now)
+        assert blockkit.view_problems(view) == []
+        self.pictures.append(Picture("Home tab of Anna", self._reader, "", view["blocks"], view))
+
+    def command(self, text: str) -> None:
+        self._keep(f"/listener {text}", commands.answer(self.office.desk, "Anna", text, self.office.now))
+
+    def _keep(self, name: str, message: blocks.Message) -> None:
+        assert blockkit.problems(message.blocks, message.text) == []
+        content = {"text": message.text, "blocks": message.blocks}
+        self.pictures.append(Picture(name, self._reader, message.text, message.blocks, content))
+
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self.office.now, ZoneInfo("Europe/Oslo"))
+
+
+def five_cases(folder: Path) -> list[Picture]:
+    """What the product makes of five mentions: nothing here is written by hand but what the customers say."""
+    studio = Studio(folder)
+    office = studio.office
+    short = office.complain(SHORT, "Mia")
+    studio.message("short, new", short)
+    studio.form("short", "respond", short)
+    text = LONG * (20_000 // len(LONG) + 1)
+    long = office.complain(text, "Otto Long", rating=1.0, title="Avoid at all costs")
+    studio.message("20,000 characters, new", long)
+    studio.form("20,000 characters", "draft", long)
+    act.claim(office.core, long, "Ben", office.now)
+    office.later(minutes=46)
+    studio.message("20,000 characters, claimed, three quarters of the time gone", long)
+    arabic = office.complain(ARABIC, "محمد علي", rating=1.0)
+    studio.message("right to left, new", arabic)
+    studio.form("right to left", "dismiss", arabic)
+    for number, text in enumerate(STRIKES, 1):
+        struck = office.complain(text, "Jane Doe", published=office.now - timedelta(minutes=12))
+        customer = office.case(struck).customer.id
+        act.edit_customer(office.core, customer, since=office.now - timedelta(days=11), tier="gold")
+        studio.message(f"strike {number}, new", struck)
+        act.claim(office.core, struck, "Anna", office.now)
+        if number < 3:
+            office.later(days=1)
+    studio.message("a third strike, claimed", struck)
+    studio.form("a third strike", "merge", struck)
+    office.later(minutes=31)
+    studio.message("a third strike, late", struck)
+    studio.home()
+    for text in ("status", "customer jane", "search broken", "duty", "help", "stauts"):
+        studio.command(text)
     url = "https://forum.example/t/12#reply"
-    act.respond(world.core, struck, "Anna", url, world.now, promise_minutes=120)
-    keep("answered, two hours promised")
-    act.wait(world.core, struck, "Anna", world.now)
-    keep("waiting for the customer")
-    act.resolve(world.core, struck, "Anna", "replaced", world.now)
-    keep("resolved")
-    world.close()
-    return told
-
-
-def storm() -> tuple[Notice, StormView]:
-    """A storm an hour old."""
-    at = START + timedelta(minutes=65)
-    reasons = (("outage", 31), ("billing", 12), ("support", 4))
-    sources = (("forum", 25), ("trustpilot", 22))
-    url = "https://listener.example.com/"
-    view = StormView(3, "Halcyon", START, None, 47, 29, 43.4, 1.2, reasons, sources, url)
-    return Notice("storm", "Many complaints of Halcyon at once.", at, storm=view), view
+    act.respond(office.core, struck, "Anna", url, office.now, promise_minutes=120)
+    studio.message("a third strike, answered, two hours promised", struck)
+    studio.form("a third strike", "resolve", struck)
+    act.wait(office.core, struck, "Anna", office.now)
+    studio.message("a third strike, waiting for the customer", struck)
+    act.resolve(office.core, struck, "Anna", "replaced", office.now)
+    studio.message("a third strike, resolved", struck)
+    studio.form("a third strike", "reopen", struck)
+    office.close()
+    return studio.pictures
 
 
 def main(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        notices = real_cases(Path(folder))
-    drawn: dict[str, blocks.Message] = {}
-    for name, notice in notices.items():
-        assert notice.case
-        drawn[name] = blocks.case_message(notice, notice.case)
-        drawn[f"{name} (in the thread)"] = blocks.thread_reply(notice, notice.case)
-    for name, message in drawn.items():
-        reader = Reader(notices[name.removesuffix(" (in the thread)")].at)
-        _write(target, name, message, reader)
-    (target / "all.html").write_text("".join((target / f"{_file(n)}.html").read_text() for n in drawn))
-
-
-def _write(target: Path, name: str, message: blocks.Message, reader: Reader) -> None:
-    stem = target / _file(name)
-    content = {"text": message.text, "blocks": message.blocks}
-    stem.with_suffix(".json").write_text(json.dumps(content, ensure_ascii=False, indent=1))
-    stem.with_suffix(".html").write_text(page({name: message}, reader))
-    print(f"---- {name}\n{as_text(message.blocks, reader)}\n")
-
-
-def _file(name: str) -> str:
-    return re.sub(r"\W+", "-", name).strip("-")
+        pictures = five_cases(Path(folder))
+    for picture in pictures:
+        stem = target / re.sub(r"\W+", "-", picture.name).strip("-")
+        stem.with_suffix(".json").write_text(json.dumps(picture.content, ensure_ascii=False, indent=1))
+        stem.with_suffix(".html").write_text(page([picture]))
+        print(f"---- {picture.name}\n{as_text(picture.blocks, picture.reader)}\n")
+    (target / "all.html").write_text(page(pictures))
 
 
 if __name__ == "__main__":

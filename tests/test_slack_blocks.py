@@ -173,7 +173,7 @@ def mrkdwn_of(message: blocks.Message) -> list[str]:
 
 OURS = re.compile(
     r"<!date\^-?\d+\^\{date_short_pretty\} \{time\}\|\d{4}-\d\d-\d\d \d\d:\d\d UTC>"
-    r"|<https?://[^<>|\s]+\|(see the answer|case 12)>"
+    r"|<https?://[^<>|\s]+\|(see the answer|case 12|original)>"
 )
 
 
@@ -353,6 +353,7 @@ def test_a_case_in_a_list() -> None:
     first = f"{name}\nFirst response due {due}"
     assert blocks.brief(case(), NOW) == f"{first} · nobody has it yet · {words}"
     assert blocks.brief(case(), NOW, held=False) == f"{first} · {words}"
+    assert " · case 12 · <https://reviews.example.com/31|original>\n" in blocks.brief(case(url=None), NOW)
     closed = case(state=State.RESOLVED, clocks=(), outcome="replaced", url=None, mentions=())
     assert blocks.brief(closed, NOW, held=False) == (
         "✅ *Jane Doe* · delivery · high · Acme · case 12\nresolved: replaced"

@@ -73,7 +73,7 @@ def test_status_tells_the_day_and_what_is_due_next(office: Office) -> None:
     for _ in range(SOONEST + 2):
         office.complain()
     _, lines = ask(office, "status")
-    assert lines[0] == f"{SOONEST + 3} new · 0 answered, 0 of them in time · none late now"
+    assert lines[0] == f"{SOONEST + 3} new · 0 answered · none late now"
     assert lines[2] == f"{SOONEST + 2} cases in the queue, which nobody has. 1 case of yours."
     assert [line for line in lines if line.startswith("🔵 Customer 2 · billing")]
     assert lines[-1].startswith("… and 2 more in the queue")

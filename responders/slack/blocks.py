@@ -127,12 +127,12 @@ def brief(case: CaseView, at: datetime, *, held: bool = True) -> str:
     sign = SIGNS[urgency(case, Notice("changed", "", at))]
     severity = case.severity if case.severity in ("high", "critical") else ""
     likely = "likely to leave" if case.customer.likely_to_leave and case.open else ""
-    place = web_url(case.url)
-    number = f"case {case.id}"
-    if place and len(link := _entities(place)) <= 300:
-        number = f"<{link}|{number}>"
-    head = [escape(case.customer.name, 60), _reason(case), severity, likely, escape(case.brand, 60), number]
     due, mention = deadline(case, at), quoted(case)
+    number = f"case {case.id}"
+    place = [_link(case.url, number, 300)]
+    if not place[0]:  # no dashboard
+        place = [number, _link(mention.url, "original", 300) if mention else ""]
+    head = [escape(case.customer.name, 60), _reason(case), severity, likely, escape(case.brand, 60), *place]
     state = [f"{due[0]} {date(due[1])}"] if due else []
     if held or not due:
         state.append(escape(holder(case), 100))
@@ -204,8 +204,8 @@ def _status(case: CaseView, at: datetime) -> str:
     parts = [f"*{due[0]}* {date(due[1])}"] if due else []
     held = escape(holder(case), 200)
     parts.append(held if due else held[:1].upper() + held[1:])
-    if (url := web_url(case.answer_url)) and len(link := _entities(url)) <= LONGEST_LINK:
-        parts.append(f"<{link}|see the answer>")
+    if link := _link(case.answer_url, "see the answer", LONGEST_LINK):
+        parts.append(link)
     if (url := web_url(case.merged_url)) and len(link := _entities(url)) <= LONGEST_LINK:
         parts.append(f"<{link}|go on there>")
     if case.promise_minutes is not None and due:
@@ -213,6 +213,12 @@ def _status(case: CaseView, at: datetime) -> str:
     if case.open and case.snoozed_until and case.snoozed_until > at:
         parts.append(f"reminders muted until {date(case.snoozed_until)}")
     return " · ".join(parts)
+
+
+def _link(url: str | None, label: str, limit: int) -> str:
+    """Empty where there is no address to go to, or one that is longer than ``limit``."""
+    address = _entities(web_url(url) or "")
+    return f"<{address}|{label}>" if 0 < len(address) <= limit else ""
 
 
 def _reason(case: CaseView) -> str:

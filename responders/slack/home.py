@@ -20,9 +20,11 @@ MOST = 30  # cases of each list; with the rest of the view far below 100 blocks
 
 def home(desk: Desk, who: str, now: datetime) -> dict[str, Any]:
     """The view for ``views.publish``: the person's cases and the queue, today's figures, who is on duty."""
+    queue = desk.queue()
+    none = "You have no open case." + (" Take one from the queue below." if queue else "")
     blocks = [
-        *_cases("My cases", desk.mine(who), "You have no open case. Take one from the queue below.", now),
-        *_cases("Queue", desk.queue(), "Nobody is waiting: every open case has somebody.", now),
+        *_cases("My cases", desk.mine(who), none, now),
+        *_cases("Queue", queue, "Nobody is waiting: every open case has somebody.", now),
         _header("Today"),
         section(figures(desk.today())),
         _header("On duty"),
@@ -36,7 +38,7 @@ def figures(today: Today) -> str:
     """Today's figures in two lines."""
     first = [
         f"{today.opened} new",
-        f"{today.answered} answered, {today.in_time} of them in time",
+        f"{today.answered} answered" + (f", {today.in_time} of them in time" if today.answered else ""),
         f"*{today.late} late now*" if today.late else "none late now",
     ]
     second = [f"{today.resolved} resolved", f"{today.reopened} came back"]
