@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from listener import storm
 from listener.model import StormView
 from listener.service.core import Core, Tell, queue
+from listener.service.duty import DUTY
 from listener.service.tick import STORM_PAUSE
 from listener.storage import Connection, Row, storms
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from listener.service.record import Open
 
 MOST_REASONS = 5
-DUTY = "duty"
 
 
 def look(core: Core, connection: Connection, brands: Iterable[str], now: datetime) -> None:
@@ -64,7 +64,7 @@ def _begin(core: Core, connection: Connection, brand: str, usual: float, now: da
     )
     names = [name for name in rules.call if name != DUTY]
     if DUTY in rules.call and core.rules.duty is not None:
-        names = [*core.rules.duty.candidates(now, outside_hours=True), *names]
+        names = [*core.rules.duty.candidates(now), *names]
     call = core.rules.call(names, None)
     queue(core, connection, f"storm-{storm_id}-begin", None, now, [Tell("storm", text, call)], storm=storm_id)
 
