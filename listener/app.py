@@ -130,6 +130,7 @@ def rules(config: Config) -> Rules:
         fallback=config.alerts.fallback,
         fallback_after=config.alerts.fallback_after,
         public_url=config.web.public_url,
+        duty=config.rotation(),
         reply_folder=config.reply_folder(),
         storm=StormRules(**dict(config.storm)),
         digests=Digests(**config.digest.sent_at(), zone=config.digest.zone, channel=config.digest.channel),

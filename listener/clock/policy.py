@@ -45,7 +45,7 @@ class Step:
 
 MANAGER = "manager"  # the channel where breaches go
 DEFAULT_STEPS: tuple[Step, ...] = (
-    Step(ClockName.FIRST_RESPONSE, "reminder", at_percent=50),
+    Step(ClockName.FIRST_RESPONSE, "reminder", at_percent=50, call=("duty",)),
     Step(ClockName.FIRST_RESPONSE, "warning", at_percent=75, call=("assignee",)),
     Step(ClockName.FIRST_RESPONSE, "breach", at_percent=100, channel=MANAGER),
     Step(ClockName.FIRST_RESPONSE, "escalation", after_due=timedelta(minutes=30), call=("escalation",)),

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from datetime import time, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,11 @@ from pydantic import (
 )
 
 from listener import clock
+from listener.config.duty import Duty
 from listener.config.times import Calendar, Duration, Pause, Policy, Section
+
+if TYPE_CHECKING:
+    from listener.duty import Duty as Rotation
 
 
 def _key(value: str) -> str:
@@ -309,6 +313,9 @@ class Digest(Section):
         }
 
 
+ACK_TIMEOUT = timedelta(minutes=30)  # of policies that say none, where there is somebody else to ask
+
+
 class Config(Section):
     """A whole ``listener.toml`` in which every name refers to something."""
 
@@ -322,6 +329,7 @@ class Config(Section):
         description="by name: their id at each kind of responder, such as slack or email",
     )
     groups: dict[Title, tuple[str, ...]] = Field(default_factory=dict, description="names of people")
+    duty: Duty | None = None
     responders: dict[Key, Responder] = Field(default_factory=dict)
     alerts: Alerts = Field(default_factory=Alerts)
     triage: Triage = Field(default_factory=Triage)
@@ -360,8 +368,13 @@ class Config(Section):
             calendar = (
                 self.calendars[section.calendar].calendar() if section.calendar else clock.Calendar.ALWAYS
             )
-            self._policies[name] = section.policy(name, calendar)
+            self._policies[name] = section.policy(name, calendar, ACK_TIMEOUT if self.duty else None)
         return self._policies[name]
+
+    def rotation(self) -> Rotation | None:
+        """Who is on duty when; None without such a section."""
+        calendars = {name: section.calendar() for name, section in self.calendars.items()}
+        return self.duty.rotation(calendars) if self.duty is not None else None
 
     def warnings(self) -> list[str]:
         """What is allowed but surely not meant, one line each, for `listener check`."""
@@ -376,8 +389,11 @@ class Config(Section):
             found += [
                 f'policy {name} calls "{who}", but no person or group has this name'
                 for who in called
-                if who != "assignee" and who not in self.people and who not in self.groups
+                if who not in ("assignee", "duty") and who not in self.people and who not in self.groups
             ]
+            section = self.policies.get(name)
+            if self.duty is None and "duty" in called and section is not None and section.steps is not None:
+                found.append(f"policy {name} calls who is on duty, but there is no section duty")
         found += [
             f'storm calls "{who}", but no person or group has this name'
             for who in self.storm.call

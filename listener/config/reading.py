@@ -16,7 +16,7 @@ from listener.config.models import Config, Plugin, Responder, Source
 from listener.config.problems import Path, Problems, fields, suggest
 from listener.errors import ConfigError
 
-RESERVED = ("assignee", "duty")  # words in a step's call that are not names
+RESERVED = ("assignee", "duty", "off")  # words in the place of a name
 
 
 def load(path: pathlib.Path) -> Config:
@@ -134,12 +134,22 @@ def _check_names(raw: dict[str, Any], problems: Problems) -> None:
     for path, source in _tables(raw, "sources"):
         check((*path, "policy"), source.get("policy"), "policy", policies)
         check((*path, "brand"), source.get("brand"), "brand", brands)
-    callable_names = {*people, *groups, "assignee"}
+    callable_names = {*people, *groups, "assignee", "duty"}
     for path, policy in _tables(raw, "policies"):
         check((*path, "calendar"), policy.get("calendar"), "calendar", _keys(raw, "calendars"))
         check((*path, "third_call"), policy.get("third_call"), "person or group", callable_names)
         for step_path, step in _tables(policy, "steps"):
             check((*path, *step_path, "call"), step.get("call"), "person or group", callable_names)
+    duty = raw.get("duty")
+    if isinstance(duty, dict):
+        for path, person in _tables(duty, "people"):
+            check(("duty", *path, "name"), person.get("name"), "person", people)
+            check(("duty", *path, "deputy"), person.get("deputy"), "person", people)
+            calendar = ("duty", *path, "calendar")
+            check(calendar, person.get("calendar"), "calendar", _keys(raw, "calendars"))
+        for path, override in _tables(duty, "overrides"):
+            check(("duty", *path, "person"), override.get("person"), "person", {*people, "off"})
+            check(("duty", *path, "away"), override.get("away"), "person", people)
     for name in sorted({*people, *groups} & set(RESERVED)):
         problems.add(("people" if name in people else "groups", name), "is a word with a meaning of its own")
     for name in sorted(people & groups):

@@ -110,7 +110,7 @@ class Step(Section):
     clock: ClockName
     at: str = Field(description="75% of the target, or +30m after it was due")
     kind: StepKind
-    call: tuple[str, ...] = Field(default=(), description="people or groups to mention, or assignee")
+    call: tuple[str, ...] = Field(default=(), description="people or groups to mention, assignee, or duty")
     channel: str | None = Field(
         default=None, description="a channel that the responder knows, instead of its default"
     )
@@ -167,16 +167,29 @@ class Policy(Section):
     join_window: Duration = Field(
         default=_DEFAULT.join_window, description="more of the same joins a case that is no older"
     )
-    ack_timeout: Duration | None = Field(default=None, description="after it, a claim without an answer ends")
+    ack_timeout: Pause | None = Field(
+        default=None,
+        description="after it, a claim without an answer ends; 0s: never. When left out: 30m if somebody is on duty",
+    )
+    outside_hours: bool = Field(
+        default=False, description="call who is on duty outside of their hours too, if nobody else is there"
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         self.policy("", clock.Calendar.ALWAYS)
         return self
 
-    def policy(self, name: str, calendar: clock.Calendar) -> clock.Policy:
+    def policy(
+        self, name: str, calendar: clock.Calendar, ack_timeout: timedelta | None = None
+    ) -> clock.Policy:
+        """``ack_timeout`` holds when the section says none."""
+        if self.ack_timeout is not None:
+            ack_timeout = self.ack_timeout or None
         steps = clock.DEFAULT_STEPS if self.steps is None else tuple(step.step() for step in self.steps)
         plain = {
-            key: getattr(self, key) for key in type(self).model_fields if key not in ("calendar", "steps")
+            key: getattr(self, key)
+            for key in type(self).model_fields
+            if key not in ("calendar", "steps", "ack_timeout")
         }
-        return clock.Policy(name=name, calendar=calendar, steps=steps, **plain)
+        return clock.Policy(name=name, calendar=calendar, steps=steps, ack_timeout=ack_timeout, **plain)
