@@ -278,6 +278,15 @@ def test_what_is_written_later_in_the_merged_thread_joins_where_it_goes_on(world
     check_history(world)
 
 
+def test_another_matter_does_not_reopen_the_case_of_somebody_else(world: World) -> None:
+    two_cases(world, BEN)
+    act.merge(world.core, 2, "Anna", 1, world.now)
+    act.respond(world.core, 1, "Anna", ANSWER, world.now)
+    act.resolve(world.core, 1, "Anna", "refunded", world.now)
+    world.hear(world.mention("x", "Rude staff at Halcyon shouted at me, terrible, I am angry!", author=BEN))
+    assert [(c.state, c.customer.name) for c in world.cases()][2:] == [(State.OPEN, "Ben")]
+
+
 def test_an_edited_mention_tells_the_case_where_it_goes_on(world: World) -> None:
     two_cases(world)
     act.merge(world.core, 1, "Anna", 2, world.now)

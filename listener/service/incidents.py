@@ -127,6 +127,8 @@ def _consider(core: Core, connection: Connection, row: Row[Any], item: Heard, no
     if found.case.state == State.MERGED:
         found = survivor(connection, found)
         row = case_rows.get(connection, found.id) or row
+        if found.customer_id != item.customer_id and not _same_matter(connection, found.id, item):
+            return None  # it is somebody else's case but for what was merged into it
     policy = Policy.from_json(found.case.policy)
     closed_at = found.case.closed_at
     if found.case.open:
