@@ -136,6 +136,9 @@ def test_who_is_on_duty() -> None:
     ).split("\n")
     assert told[0].startswith(f"• <@U0KARI> · 3 open cases · until <!date^{int(until.timestamp())}^")
     assert told[1:] == ["• &lt;Ola&gt; (deputy) · 1 open case", "• Per · no open case"]
+    crowd = duty([OnDuty(Person("<" * 200), 10**6, until, deputy=True)] * 40)
+    assert len(crowd) <= 3000
+    assert crowd.endswith("\n… and 25 more")
 
 
 def test_the_days_figures() -> None:

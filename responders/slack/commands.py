@@ -16,7 +16,7 @@ from responders.slack.home import duty, figures
 LONGEST = 500  # characters of a question
 SOONEST = 5  # cases of the queue that `status` shows
 TOLD_IN_FULL = 3  # so many customers of one name are shown with their cases, more by name only
-CASES_OF_ONE = 5
+CASES_OF_ONE = 4
 
 
 def answer(desk: Desk, who: str, text: str, now: datetime) -> Message:

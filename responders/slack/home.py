@@ -15,6 +15,7 @@ from responders._text import line
 from responders.slack.blocks import Block, brief, context, date, named, section
 from responders.slack.buttons import LABELS, PREFIX, offered
 
+MOST_ON_DUTY = 15  # so that their section stays below 3,000 characters
 MOST = 30  # cases of each list; with the rest of the view far below 100 blocks
 
 
@@ -50,12 +51,14 @@ def figures(today: Today) -> str:
 def duty(people: Sequence[OnDuty]) -> str:
     """Who takes new cases now, one a line."""
     lines = []
-    for one in people[:20]:
+    for one in people[:MOST_ON_DUTY]:
         load = "no open case" if not one.open_cases else f"{one.open_cases} open"
         load += " case" if one.open_cases == 1 else " cases" if one.open_cases else ""
         parts = [named(one.person) + (" (deputy)" if one.deputy else ""), load]
         parts += [f"until {date(one.until)}"] if one.until else []
         lines.append("• " + " · ".join(parts))
+    if (more := len(people) - MOST_ON_DUTY) > 0:
+        lines.append(f"… and {more} more")
     return "\n".join(lines) or "Nobody is on duty just now."
 
 
