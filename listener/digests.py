@@ -148,7 +148,8 @@ class Weekly:
     reopened: int
     promises: Tally
     worst: Wait | None
-    sufferers: tuple[Sufferer, ...]  # all, the most let down first
+    sufferers: tuple[Sufferer, ...]  # the most let down first
+    sufferers_in_all: int
     window_days: int
     recovered: tuple[Recovery, ...]
     dismissed: int
@@ -314,7 +315,7 @@ def _sufferers(digest: Weekly) -> tuple[DigestLine, ...]:
         DigestLine(f"{s.bad_experiences} bad experiences in {digest.window_days} days", _name(s.customer))
         for s in digest.sufferers[:SHOWN]
     ]
-    return tuple(_and_more(lines, len(digest.sufferers)))
+    return tuple(_and_more(lines, digest.sufferers_in_all))
 
 
 def _and_more(lines: Sequence[DigestLine], in_all: int) -> list[DigestLine]:

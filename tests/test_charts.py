@@ -60,6 +60,7 @@ WEEK = Weekly(
     promises=NONE,
     worst=None,
     sufferers=(),
+    sufferers_in_all=0,
     window_days=365,
     recovered=(),
     dismissed=0,

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from listener import cases, digests
-from listener.cases import EVENT, Case, Event
+from listener.cases import Event
 from listener.digests import Daily, Hour, Lag, Listed, Reason, Recovery, Sufferer, Tally, Thanks, Wait, Weekly
-from listener.model import OPEN_STATES, ClockName, Delivery, Notice
-from listener.service import digest_times
+from listener.model import ClockName, Delivery, Notice
+from listener.service import as_of, digest_times
 from listener.service.core import Core
 from listener.service.digest_times import Kind
 from listener.storage import Connection, Row, reports
 from listener.storage.reports import Standing
 
-NO_CASE = ("dismissed", "merged")  # these count nowhere: no complaint, or counted where they went
-MOST_THANKS = 200
+MOST_THANKS, MOST_SUFFERERS = 200, 20
 
 
 def daily(core: Core, now: datetime, day: date | None = None) -> Daily:
@@ -34,15 +32,15 @@ def daily(core: Core, now: datetime, day: date | None = None) -> Daily:
     day = day or now.astimezone(zone).date() - timedelta(days=1)
     start, end = digest_times.period("daily", day, zone)
     with core.db.read() as connection:
-        standing = _open(connection, now)
+        standing = as_of.open_cases(connection, now)
         late = [c for c in standing if c.due_at is not None and c.due_at < now]
         soonest = sorted(standing, key=lambda c: (c.due_at is None, c.due_at or c.opened_at, c.id))
-        new = [c for c in _as_of(connection, reports.opened(connection, start, end), now) if _real(c)]
-        ran = _clocks(connection, start, end, now)
+        new = as_of.standing(connection, reports.opened(connection, start, end, now), now)
+        ran = as_of.clocks(connection, start, end, now)
         happened = reports.happened(connection, start, end, ("promise_ended", "reopened", "recovered"))
         thanks = _thanks(core, connection, start, end, happened)
         names = reports.names(connection, [c.customer_id for c in soonest[: digests.SHOWN]])
-    tally = {name: _tally([c for c in ran if c.name == name], start, end) for name in ClockName}
+    tally = {name: as_of.tally([c for c in ran if c.name == name], start, end) for name in ClockName}
     return Daily(
         name=digest_times.key("daily", day),
         zone=zone.key,
@@ -76,16 +74,16 @@ def weekly(core: Core, now: datetime, day: date | None = None) -> Weekly:
     start, end = digest_times.period("weekly", day, zone)
     before, _ = digest_times.period("weekly", day - timedelta(days=7), zone)
     with core.db.read() as connection:
-        found = _as_of(connection, reports.opened(connection, before, end), now)
-        new = [c for c in found if _real(c) and c.opened_at >= start]
-        old = [c for c in found if _real(c) and c.opened_at < start]
+        touched = reports.touched(connection, start, end, now)
+        standing = as_of.standing(connection, touched, now)
+        new = [c for c in standing if start <= c.opened_at < end]
+        ran = as_of.first_responses(connection, touched, now)
         since = reports.listening_since(connection)
-        comparable = since is not None and since <= before
-        ran = [c for c in _clocks(connection, start, end, now) if c.name == ClockName.FIRST_RESPONSE]
+        old = _reasons(connection, before, start, now) if since is not None and since <= before else None
         kinds = ("promise_ended", "reopened", "recovered", "dismissed")
         happened = reports.happened(connection, start, end, kinds)
         window = core.rules.bad_experience_window
-        sufferers = reports.repeat_sufferers(connection, start, end, now - window, now)
+        sufferers = reports.repeat_sufferers(connection, start, end, now - window, now, limit=MOST_SUFFERERS)
         worst = _worst(core, connection, new, now)
         recovered = _recovered(core, connection, happened)
         lags = reports.detection_lags(connection, start, end)
@@ -100,14 +98,15 @@ def weekly(core: Core, now: datetime, day: date | None = None) -> Weekly:
         end=end,
         as_of=now,
         opened=len(new),
-        before=len(old) if comparable else None,
-        reasons=_reasons(new, old if comparable else None),
-        first_response=_tally(ran, start, end),
+        before=None if old is None else old.total(),
+        reasons=_compared(Counter(c.reason for c in new), old),
+        first_response=as_of.tally(ran, start, end),
         median_answer=answers[(len(answers) - 1) // 2] if answers else None,
         reopened=sum(e.kind == "reopened" for e in happened),
         promises=_promises(happened),
         worst=worst,
         sufferers=tuple(Sufferer(s.id, s.name, s.bad) for s in sufferers),
+        sufferers_in_all=sufferers[0].in_all if sufferers else 0,
         window_days=window.days,
         recovered=tuple(recovered),
         dismissed=len({e.case_id for e in dismissals}),
@@ -137,104 +136,6 @@ def _kind_and_day(key: str) -> tuple[Kind, date]:
     if found is None:
         raise ValueError(f"{key!r} is no digest's key")
     return "daily" if found[1] == "daily" else "weekly", date.fromisoformat(found[2])
-
-
-# ---- as of an instant ---------------------------------------------------------------------------------------
-
-
-def _real(case: Standing) -> bool:
-    return case.state not in NO_CASE
-
-
-def _open(connection: Connection, at: datetime) -> list[Standing]:
-    """The cases that were open then."""
-    changed = reports.changed_after(connection, at)
-    rows = {c.id: c for c in reports.open_cases(connection, at)}
-    rows |= {c.id: c for c in reports.by_ids(connection, changed - rows.keys())}
-    return [c for c in _as_of(connection, rows.values(), at) if c.state in OPEN_STATES]
-
-
-def _as_of(connection: Connection, rows: Iterable[Standing], at: datetime) -> list[Standing]:
-    """The cases as they stood then: as they are now, or, where that is later, as their events tell."""
-    rows = list(rows)
-    history = _histories(connection, [c.id for c in rows if c.changed_at > at], at)
-    found = []
-    for row in rows:
-        if row.changed_at <= at:
-            found.append(row)
-        elif row.id in history:
-            found.append(_standing(row, cases.replay(history[row.id])))
-    return found
-
-
-def _standing(row: Standing, case: Case) -> Standing:
-    first = case.clock(ClockName.FIRST_RESPONSE)
-    return row._replace(
-        state=case.state.value,
-        cycle=case.cycle,
-        reason=case.reason,
-        assignee=case.assignee,
-        due_at=case.due_at,
-        first_response_due_at=first.due_at if first else None,
-        first_response_at=first.met_at if first else None,
-    )
-
-
-def _histories(connection: Connection, ids: Iterable[int], at: datetime) -> dict[int, list[Event]]:
-    found = reports.histories(connection, ids, at)
-    return {i: [EVENT.validate_python(body) for body in bodies] for i, bodies in found.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    name: ClockName
-    started_at: datetime
-    due_at: datetime | None
-    met_at: datetime | None
-
-
-def _clocks(connection: Connection, start: datetime, end: datetime, at: datetime) -> list[_Clock]:
-    """The clocks, of all cycles, of the cases that may have had one met or due in the period."""
-    rows = reports.clocks(connection, start, end, at)
-    history = _histories(connection, [r.id for r in rows if r.cycle > 1 or r.changed_at > at], at)
-    found = []
-    for row in rows:
-        if row.id in history:
-            found += _all_clocks(history[row.id])
-        elif row.changed_at <= at and row.state not in NO_CASE:
-            found += [
-                _Clock(ClockName(c["name"]), *(_time(c[key]) for key in ("started_at", "due_at", "met_at")))
-                for c in row.clocks
-            ]
-    return found
-
-
-def _time(text: str | None) -> Any:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _all_clocks(history: Sequence[Event]) -> list[_Clock]:
-    """The clocks of every cycle: a reopened case starts new ones, the old ones stay as they ended."""
-    ended: list[Any] = []
-    case: Case | None = None
-    for event in history:
-        if isinstance(event, cases.Reopened) and case is not None:
-            ended += case.clocks
-        case = cases.apply(case, event)
-    if case is None or case.state in NO_CASE:
-        return []
-    return [_Clock(c.name, c.started_at, c.due_at, c.met_at) for c in (*ended, *case.clocks)]
-
-
-def _tally(clocks: Iterable[_Clock], start: datetime, end: datetime) -> Tally:
-    """Kept: met in the period and in time. Missed: due in the period and not met by then."""
-    kept = missed = 0
-    for clock in clocks:
-        due, met = clock.due_at, clock.met_at
-        in_time = met is not None and (due is None or met <= due)
-        kept += in_time and met is not None and start <= met < end
-        missed += not in_time and due is not None and start <= due < end
-    return Tally(kept, missed)
 
 
 # ---- the parts of a digest ----------------------------------------------------------------------------------
@@ -306,11 +207,19 @@ def _recovered(core: Core, connection: Connection, happened: Sequence[Row[Any]])
     ]
 
 
-def _reasons(new: Sequence[Standing], old: Sequence[Standing] | None) -> tuple[Reason, ...]:
-    now = Counter(c.reason for c in new)
-    before = Counter(c.reason for c in old or ())
-    names = sorted(now.keys() | before.keys(), key=lambda name: (-now[name], -before[name], name))
-    return tuple(Reason(name, now[name], None if old is None else before[name]) for name in names)
+def _reasons(connection: Connection, start: datetime, end: datetime, at: datetime) -> Counter[str]:
+    """How many cases of a period had which reason, as of an instant after it."""
+    counts = Counter(dict(reports.reasons(connection, start, end, at, as_of.NO_CASE)))
+    changed = reports.changed_after(connection, at)
+    rows = [c for c in reports.by_ids(connection, changed, at) if start <= c.opened_at < end]
+    counts.update(c.reason for c in as_of.standing(connection, rows, at))
+    return counts
+
+
+def _compared(now: Counter[str], before: Counter[str] | None) -> tuple[Reason, ...]:
+    old = before or Counter[str]()
+    names = sorted(now.keys() | old.keys(), key=lambda name: (-now[name], -old[name], name))
+    return tuple(Reason(name, now[name], None if before is None else old[name]) for name in names)
 
 
 def _dismissals(events: Sequence[Row[Any]]) -> tuple[tuple[str, int], ...]:
@@ -327,7 +236,7 @@ def _dismissals(events: Sequence[Row[Any]]) -> tuple[tuple[str, int], ...]:
 
 def _worst(core: Core, connection: Connection, new: Sequence[Standing], now: datetime) -> Wait | None:
     """Of the week's cases and of those that wait since before, the one whose customer waited longest."""
-    waiting = [c for c in _open(connection, now) if c.cycle == 1 and c.first_response_at is None]
+    waiting = [c for c in as_of.open_cases(connection, now) if c.cycle == 1 and c.first_response_at is None]
     found = {c.id: c for c in [*new, *waiting]}
     ends = {c.id: c.first_response_at or now for c in found.values()}
     # A reopened case's columns are those of its present cycle; its first answer is in its events.
@@ -340,7 +249,7 @@ def _worst(core: Core, connection: Connection, new: Sequence[Standing], now: dat
     worst = max(longest, key=lambda c: (ends[c.id] - begins[c.id], -c.id), default=None)
     if worst is None:
         return None
-    history = _histories(connection, [worst.id], now)[worst.id]
+    history = as_of.histories(connection, [worst.id], now)[worst.id]
     return Wait(
         worst.id,
         reports.names(connection, [worst.customer_id])[worst.customer_id],

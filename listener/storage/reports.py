@@ -29,47 +29,82 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class Standing(NamedTuple):
-    """A case as it stood at some instant."""
+    """A case as it stood at some instant. ``changed``: it is as it stands now, and has changed since that instant."""
 
     id: int
-    brand: str
     customer_id: int
     state: str
     cycle: int
     reason: str
     assignee: str | None
     opened_at: datetime
-    changed_at: datetime
     due_at: datetime | None
     first_response_due_at: datetime | None
     first_response_at: datetime | None
+    changed: bool
 
 
-_STANDING = [cases.c[name] for name in Standing._fields]
+def _standing(at: datetime) -> Select[Any]:
+    columns = [cases.c[name] for name in Standing._fields if name != "changed"]
+    return select(*columns, (cases.c.changed_at > at).label("changed"))
+
+
+def _all(connection: Connection, query: Select[Any]) -> list[Standing]:
+    return [Standing._make(row) for row in connection.execute(query)]
 
 
 def open_cases(connection: Connection, at: datetime) -> list[Standing]:
-    """Those that are open now and were there then. What has changed since must be worked out from its events."""
-    query = select(*_STANDING).where(cases.c.closed_at.is_(None), cases.c.opened_at <= at)
-    return [Standing._make(row) for row in connection.execute(query)]
+    """Those that are open now."""
+    # The order makes SQLite take the small index of open cases, not that of all opening times.
+    query = _standing(at).where(cases.c.closed_at.is_(None)).order_by(cases.c.due_at, cases.c.id)
+    return _all(connection, query)
 
 
-def opened(connection: Connection, start: datetime, end: datetime) -> list[Standing]:
-    query = select(*_STANDING).where(cases.c.opened_at >= start, cases.c.opened_at < end)
-    return [Standing._make(row) for row in connection.execute(query)]
+def opened(connection: Connection, start: datetime, end: datetime, at: datetime) -> list[Standing]:
+    return _all(connection, _standing(at).where(cases.c.opened_at >= start, cases.c.opened_at < end))
 
 
-def by_ids(connection: Connection, ids: Iterable[int]) -> list[Standing]:
+def by_ids(connection: Connection, ids: Iterable[int], at: datetime) -> list[Standing]:
     return [
-        Standing._make(row)
-        for part in _chunks(ids)
-        for row in connection.execute(select(*_STANDING).where(cases.c.id.in_(part)))
+        case for part in _chunks(ids) for case in _all(connection, _standing(at).where(cases.c.id.in_(part)))
     ]
+
+
+def touched(connection: Connection, start: datetime, end: datetime, at: datetime) -> list[Standing]:
+    """The cases that may have had a clock that was met or due in a period, and all that were opened in it.
+
+    These have an event from ``start`` until ``at``, or are open with a clock that was due before ``end``.
+    """
+    found = [*_all(connection, _standing(at).where(_has_event(start, at)))]
+    found += _all(connection, _standing(at).where(_overdue(end)))
+    return list({case.id: case for case in found}.values())
+
+
+def _has_event(start: datetime, at: datetime) -> ColumnElement[bool]:
+    return cases.c.id.in_(select(events.c.case_id).where(events.c.at >= start, events.c.at <= at))
+
+
+def _overdue(end: datetime) -> ColumnElement[bool]:
+    return cases.c.closed_at.is_(None) & (cases.c.due_at < end)
+
+
+def reasons(
+    connection: Connection, start: datetime, end: datetime, at: datetime, without: Collection[str]
+) -> list[tuple[str, int]]:
+    """How many cases opened in a period have which reason, of those that have not changed since ``at``."""
+    query = (
+        select(cases.c.reason, func.count())
+        .where(cases.c.opened_at >= start, cases.c.opened_at < end, cases.c.changed_at <= at)
+        .where(cases.c.state.not_in(without))
+        .group_by(cases.c.reason)
+    )
+    return [(reason, n) for reason, n in connection.execute(query)]
 
 
 def changed_after(connection: Connection, at: datetime) -> set[int]:
     """The cases with events after then."""
-    return set(connection.execute(select(events.c.case_id).where(events.c.at > at).distinct()).scalars())
+    # Not DISTINCT: for its sake SQLite would read all of another index, in the order of cases.
+    return set(connection.execute(select(events.c.case_id).where(events.c.at > at)).scalars())
 
 
 def histories(connection: Connection, ids: Iterable[int], at: datetime) -> dict[int, list[dict[str, Any]]]:
@@ -87,23 +122,16 @@ def histories(connection: Connection, ids: Iterable[int], at: datetime) -> dict[
 
 
 def clocks(connection: Connection, start: datetime, end: datetime, at: datetime) -> Sequence[Row[Any]]:
-    """(id, state, cycle, changed_at, clocks) of each case that may have had a clock that was met or due in a period.
-
-    These have an event from ``start`` until ``at``, or are open with a clock that was due before ``end``.
-    """
-    touched = select(events.c.case_id).where(events.c.at >= start, events.c.at <= at)
-    columns = (
+    """(id, state, cycle, changed, clocks) of the cases that ``touched`` finds; the clocks of the present cycle."""
+    query = select(
         cases.c.id,
         cases.c.state,
         cases.c.cycle,
-        cases.c.changed_at,
+        (cases.c.changed_at > at).label("changed"),
         cases.c.body["clocks"].label("clocks"),
     )
-    overdue = select(*columns).where(cases.c.closed_at.is_(None), cases.c.due_at < end)
-    rows = [
-        *connection.execute(select(*columns).where(cases.c.id.in_(touched))),
-        *connection.execute(overdue),
-    ]
+    rows: list[Row[Any]] = [*connection.execute(query.where(_has_event(start, at)))]
+    rows += connection.execute(query.where(_overdue(end)))
     return list({row.id: row for row in rows}.values())
 
 
@@ -232,9 +260,12 @@ def first_published(connection: Connection, case_ids: Iterable[int]) -> dict[int
 
 
 def repeat_sufferers(
-    connection: Connection, start: datetime, end: datetime, since: datetime, at: datetime
+    connection: Connection, start: datetime, end: datetime, since: datetime, at: datetime, *, limit: int
 ) -> Sequence[Row[Any]]:
-    """(id, name, bad) of customers let down in the period, and at least twice from ``since`` until ``at``."""
+    """(id, name, bad, in_all) of customers let down in the period, and at least twice from ``since`` until ``at``.
+
+    The most let down first; ``in_all``: how many there are.
+    """
     touched = select(events.c.case_id).where(events.c.at >= start, events.c.at <= at)
     lately = select(bad_experiences.c.customer_id).where(
         bad_experiences.c.case_id.in_(touched),
@@ -244,7 +275,7 @@ def repeat_sufferers(
     )
     count = func.count()
     query: Select[Any] = (
-        select(customers.c.id, customers.c.name, count.label("bad"))
+        select(customers.c.id, customers.c.name, count.label("bad"), func.count().over().label("in_all"))
         .join(bad_experiences, bad_experiences.c.customer_id == customers.c.id)
         .where(
             customers.c.id.in_(lately),
@@ -255,6 +286,7 @@ def repeat_sufferers(
         .group_by(customers.c.id, customers.c.name)
         .having(count >= 2)
         .order_by(count.desc(), customers.c.id)
+        .limit(limit)
     )
     return connection.execute(query).all()
 
