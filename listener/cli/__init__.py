@@ -9,6 +9,7 @@
     digest.py     digest
     replies.py    draft
     doctor.py     doctor
+    duty.py       duty
     slack.py      slack
     upkeep.py     backup, retry, token
     parts.py      what they share: options, the configuration, who acts
@@ -28,7 +29,20 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from listener.cli import cases, configure, digest, doctor, lists, replies, run, score, slack, tryout, upkeep
+from listener.cli import (
+    cases,
+    configure,
+    digest,
+    doctor,
+    duty,
+    lists,
+    replies,
+    run,
+    score,
+    slack,
+    tryout,
+    upkeep,
+)
 from listener.cli.output import complain
 from listener.cli.parts import Parser, examples, global_options
 from listener.errors import ListenerError
@@ -45,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and end")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for part in (configure, run, tryout, score, cases, lists, replies, digest, doctor, slack, upkeep):
+    for part in (configure, run, tryout, score, cases, lists, replies, digest, doctor, duty, slack, upkeep):
         part.add(commands)
     return top
 
