@@ -21,9 +21,9 @@ from slack_sdk.http_retry.state import RetryState
 from slack_sdk.web import WebClient
 
 from listener.errors import DeliveryError
-from listener.model import Delivery
+from listener.model import Delivery, StormView
 from listener.ports import Desk
-from responders.slack import blocks, digest, doctor, pictures, refusals
+from responders.slack import blocks, digest, doctor, pictures, refusals, storm
 from responders.slack.buttons import REACTIONS, Emoji
 from responders.slack.pace import LONGEST_SLEEP_S
 from responders.slack.post import EVENT_TYPE, Post
@@ -150,10 +150,14 @@ class Slack(BaseModel):
             if lost is not None:
                 self._post_to(target, delivery, digest.message(notice, view, lost))
             return None
+        if notice.storm is not None:
+            return self._send_storm(delivery, target, notice.storm)
         if case is None:
             self._post_to(target, delivery, blocks.system_message(notice))
             return None
         first = blocks.case_message(notice, case, acting=self.acting)
+        if ref is None and delivery.storm_ref is not None:
+            return self._into_storm(delivery, delivery.storm_ref, first)
         if _is_first(delivery, target, ref["channel"] if ref else self.channel):
             return self._post_to(target, delivery, first)
         if ref is None or target != ref["channel"]:
@@ -163,8 +167,12 @@ class Slack(BaseModel):
         quiet = replace(notice, call=())  # its people are called in the thread
         try:
             self._channels.edit(ref, blocks.case_message(quiet, case, acting=self.acting))
-            # A breach or a return must be seen by people who do not follow the thread.
-            loud = notice.kind in ("breach", "reopened")
+            if "thread" in ref:  # of a storm
+                if notice.call or notice.kind not in storm.SHOWN_BY_EDIT:
+                    self._channels.post(delivery, target, storm.step(notice, case), thread=ref["thread"])
+                return None
+            # A breach or a return must be seen by people who do not follow the thread; those of a storm, once.
+            loud = notice.kind in ("breach", "reopened") and delivery.storm_ref is None
             reply = blocks.thread_reply(notice, case)
             self._channels.post(delivery, target, reply, thread=ref["ts"], broadcast=loud)
         except SlackApiError as error:
@@ -172,6 +180,34 @@ class Slack(BaseModel):
                 raise
             return self._post_to(self.channel, delivery, first)
         return None
+
+    def _send_storm(self, delivery: Delivery, target: str, view: StormView) -> dict[str, str] | None:
+        """One message, edited as the storm grows; when it is over the channel is told."""
+        notice, ref = delivery.notice, delivery.storm_ref
+        if ref is None:
+            return self._post_to(target, delivery, storm.message(notice, view))
+        try:
+            self._channels.edit(ref, storm.message(replace(notice, call=()), view))
+            if view.ended_at is not None or notice.call:
+                end = storm.summary(notice, view)
+                self._channels.post(delivery, ref["channel"], end, thread=ref["ts"], broadcast=True)
+        except SlackApiError as error:
+            if refusals.code_of(error) not in refusals.MESSAGE_GONE | refusals.CHANNEL_REFUSED:
+                raise
+            return self._post_to(target, delivery, storm.message(notice, view))
+        return None
+
+    def _into_storm(
+        self, delivery: Delivery, place: dict[str, str], message: blocks.Message
+    ) -> dict[str, str]:
+        """The case's own message, in the storm's thread; where that is gone, in the channel as ever."""
+        try:
+            ref = self._channels.post(delivery, place["channel"], message, thread=place["ts"])
+        except SlackApiError as error:
+            if refusals.code_of(error) not in refusals.THREAD_GONE | refusals.CHANNEL_REFUSED:
+                raise
+            return self._post_to(self.channel, delivery, message)
+        return ref | {"thread": place["ts"]}
 
     def _post_to(self, target: str, delivery: Delivery, message: blocks.Message) -> dict[str, str]:
         """Where Slack refuses the channel, the fallback channel and then the main one take its place."""
@@ -181,11 +217,19 @@ class Slack(BaseModel):
         """Looks in the case's thread, and wherever ``_send`` may have posted instead."""
         target, ref = self._target(delivery), delivery.ref
         home = ref["channel"] if ref else self.channel
+        if place := delivery.storm_ref:
+            found = self._channels.find(delivery, place["channel"], place["ts"])
+            if found and (delivery.notice.case is None or ref):
+                return {}
+            if found:
+                return found | {"thread": place["ts"]}
         if ref and target == home and self._channels.find(delivery, home, ref["ts"]):
             return {}
         for channel in dict.fromkeys(filter(None, (target, self.fallback_channel, self.channel))):
             if found := self._channels.find(delivery, channel):
                 is_case = delivery.notice.case is not None
+                if delivery.notice.storm is not None:
+                    return found
                 return found if is_case and (target == home or _is_first(delivery, target, home)) else {}
         return None
 

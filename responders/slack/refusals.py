@@ -63,6 +63,8 @@ CHANNEL_REFUSED = frozenset(
 FORM_REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 # The case's message can't be edited any more (deleted by a person, or too old): a new one takes its place.
 MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+# The message to reply to was deleted.
+THREAD_GONE = frozenset({"thread_not_found", "message_not_found", "cannot_reply_to_message"})
 # Slack documents that the message may have been posted all the same.
 MAYBE_DONE = frozenset({"fatal_error", "internal_error", "service_unavailable", "request_timeout"})
 # What slack_sdk lets through besides its own error; ValueError is an answer that is no text or no JSON.
