@@ -404,6 +404,7 @@ def test_the_samples_fit(message: blocks.Message) -> None:
         "context_block_text_only",
         "rich_text_block_basic",
         "divider_block_only",
+        "input_block_only",
     ],
 )
 def test_the_validator_takes_what_slack_documents(name: str) -> None:
@@ -412,6 +413,14 @@ def test_the_validator_takes_what_slack_documents(name: str) -> None:
     block = json.loads((SHARED / "blocks" / f"{name}.json").read_text(encoding="utf-8"))
     found = blockkit.problems(block if isinstance(block, list) else [block], "text")
     assert [problem for problem in found if "image" not in problem] == []
+
+
+@pytest.mark.parametrize("name", ["hometab_view", "modal_with_blocks"])
+def test_the_validator_takes_the_views_that_slack_documents(name: str) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the Block Kit fixtures are not beside this checkout")
+    view = json.loads((SHARED / "views" / f"{name}.json").read_text(encoding="utf-8"))
+    assert blockkit.view_problems(view) == []
 
 
 def section(text: str) -> dict[str, Any]:
