@@ -23,8 +23,11 @@ TURN = timedelta(
     seconds=45
 )  # then the caller may have something else to do; cron's next call comes after a minute
 FIRST_PAUSE = timedelta(seconds=15)
-LONGEST_PAUSE = timedelta(minutes=15)
+LONGEST_PAUSE = timedelta(
+    minutes=2
+)  # one message asks whether it is back: clocks of an hour can't wait longer
 HELD_PAUSE = timedelta(minutes=5)  # between two looks whether a person has mended it
+ALONE_PAUSE = timedelta(minutes=15)
 ALONE_ATTEMPTS = 8  # about an hour; then a message that alone is refused is parked
 LATE = timedelta(minutes=2)  # from then on a case's waiting messages are told as one
 
@@ -62,7 +65,8 @@ def deliver(core: Core, now: Now, *, stopped: Callable[[], bool] = lambda: False
         pool: ThreadPoolExecutor | None = None
         while not stopped() and now() < end:
             with core.db.read() as connection:
-                names = [n for n in core.responders if n in outbox.due_responders(connection, now())]
+                due = outbox.due_responders(connection, now())
+            names = [name for name in core.responders if name in due]
             if len(names) > 1 and pool is None:
                 pool = stack.enter_context(
                     ThreadPoolExecutor(max_workers=len(core.responders), thread_name_prefix="deliver")
@@ -202,7 +206,7 @@ def _failed(
         return "failed"
     uncertain = error.uncertain or row.uncertain
     if error.alone:
-        at = now + _growing(row.attempts - 1)
+        at = now + _growing(row.attempts - 1, ALONE_PAUSE)
         log.warning("responder %s: delivery %s waits: %s", row.responder, row.key, error)
         with core.db.write() as connection:
             outbox.retry_later(connection, row.id, token, at, str(error), uncertain=uncertain)
@@ -213,7 +217,7 @@ def _failed(
         if error.retry_after is not None:
             pause = timedelta(seconds=error.retry_after)
         else:
-            pause = HELD_PAUSE if error.held else _growing(failures)
+            pause = HELD_PAUSE if error.held else _growing(failures, LONGEST_PAUSE)
             failures += 1
         since = before.since if before and before.refused == error.held else now
         held = outbox.Hold(since, now + pause, failures, str(error), error.held)
@@ -228,9 +232,9 @@ def _failed(
     return "held"
 
 
-def _growing(failures: int) -> timedelta:
+def _growing(failures: int, longest: timedelta) -> timedelta:
     growing: timedelta = FIRST_PAUSE * 2 ** min(failures, 10)
-    return min(growing, LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
+    return min(growing, longest) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
 
 
 def _park(core: Core, row: Row[Any], token: str, error: str, now: datetime) -> None:

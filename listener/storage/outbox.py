@@ -257,6 +257,15 @@ def release(connection: Connection, responder: str) -> None:
 def retry_parked(connection: Connection, now: datetime) -> int:
     """Queue everything that is parked once more, and try held responders at once; how many were parked."""
     connection.execute(delete(settings).where(settings.c.key.startswith(_HOLD)))
+    connection.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.state == _PENDING,
+            deliveries.c.next_attempt_at > now,
+            deliveries.c.lease_until.is_(None),
+        )
+        .values(next_attempt_at=now)
+    )
     return connection.execute(
         update(deliveries)
         .where(deliveries.c.state == _PARKED)

@@ -22,23 +22,23 @@ class Pace:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._speaking: dict[str, threading.Lock] = {}
         self._next: dict[str, float] = {}
 
     @contextmanager
     def turn(self, what: str, every: float) -> Iterator[None]:
         """Wait until ``every`` seconds after the last one ended: the way to Slack may take longer for the first of
-        two than for the second. Raises ``DeliveryError`` when too many wait before us.
+        two than for the second. Raises ``DeliveryError`` when the one before takes long.
         """
         with self._lock:
-            now = self.clock()
-            at = max(now, self._next.get(what, now))
-            if at - now > LONGEST_SLEEP_S:
-                raise DeliveryError("Slack takes a message a second", retry_after=at - now)
-            self._next[what] = at + every
-        if at > now:
-            self.sleep(at - now)
+            speaking = self._speaking.setdefault(what, threading.Lock())
+        if not speaking.acquire(timeout=LONGEST_SLEEP_S):
+            raise DeliveryError("Slack takes long for the message before", retry_after=every)
         try:
+            wait = self._next.get(what, 0.0) - self.clock()
+            if wait > 0:
+                self.sleep(wait)
             yield
         finally:
-            with self._lock:
-                self._next[what] = max(self._next[what], self.clock() + every)
+            self._next[what] = self.clock() + every
+            speaking.release()

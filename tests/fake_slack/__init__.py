@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -43,10 +44,13 @@ __all__ = [
 
 @dataclass
 class FakeSlack(People):
-    """``calls`` is every request (method, arguments); ``fail[method]`` is what the next calls of it meet."""
+    """``calls`` is every request (method, arguments); ``fail[method]`` is what the next calls of it meet, and
+    ``meets``, asked with the method, what any other call does.
+    """
 
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     fail: defaultdict[str, deque[Failure]] = field(default_factory=lambda: defaultdict(deque))
+    meets: Callable[[str], Failure | None] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -118,6 +122,8 @@ class FakeSlack(People):
         with self._lock:
             self.calls.append((method, arguments))
             failure = self.fail[method].popleft() if self.fail[method] else None
+            if failure is None and self.meets is not None:
+                failure = self.meets(method)
             if failure is None or failure.accepted:
                 status, headers, answer = self.answer(method, arguments, token)
         if failure is None:
