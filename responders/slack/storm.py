@@ -54,7 +54,7 @@ def step(notice: Notice, case: CaseView) -> Message:
 def _spoken(notice: Notice, storm: StormView) -> str:
     parts = [escape(_storm.title(storm), 100), escape(_storm.figures(storm), 200)]
     if reasons := _storm.counts(storm.reasons[:3]):
-        parts.append(f"mostly {escape(reasons, 200)}" if storm.ended_at is None else escape(reasons, 200))
+        parts.append(f"Mostly {escape(reasons, 200)}")
     return " ".join(filter(None, [". ".join(parts) + ".", _call(notice)]))
 
 
