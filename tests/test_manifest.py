@@ -14,6 +14,7 @@ from listener import config
 from listener.cli import main
 from listener.resources import data_dir
 from responders.slack import doctor
+from tests.fake_slack.state import NEEDED
 
 FILE = data_dir() / "slack-app-manifest.yaml"
 
@@ -131,6 +132,15 @@ def test_its_scopes_are_those_that_the_doctor_asks_for() -> None:
     scopes = read(FILE.read_text(encoding="utf-8")).oauth_config.scopes.bot
     assert len(set(scopes)) == len(scopes)
     assert set(scopes) == {*doctor.SCOPES, *doctor.TWO_WAY, *doctor.GROUPS}
+
+
+def test_its_scopes_are_enough_for_each_method_that_is_called() -> None:
+    scopes = read(FILE.read_text(encoding="utf-8")).oauth_config.scopes.bot
+    source = "".join(file.read_text(encoding="utf-8") for file in Path(doctor.__file__).parent.glob("*.py"))
+    called = {name.replace("_", ".", 1) for name in re.findall(r"client\.([a-z]+_\w+)", source)}
+    assert {"chat.postMessage", "conversations.info", "users.info"} <= called
+    assert {scope for method, scope in NEEDED.items() if method in called} <= set(scopes)
+    assert "files:write" in scopes, "files.upload_v2 is two other methods"
 
 
 def test_its_events_have_the_scopes_that_they_need() -> None:
