@@ -92,9 +92,8 @@ def test_after_a_lost_answer_it_is_not_shared_twice(slack: Slack, server: FakeSl
         slack.send(DELIVERY)
     assert caught.value.uncertain
     again = replace(DELIVERY, attempt=2, uncertain=True)
-    found = slack.find(again) if hasattr(slack, "find") else None
-    if found is None:
-        slack.send(again)
+    assert slack.find(again) is None, "a shared file has no metadata"
+    slack.send(again)
     assert len(server.posted()) == 1
 
 
@@ -103,7 +102,7 @@ def test_a_picture_that_never_gets_through_keeps_no_words_back(slack: Slack, ser
         server.fail["files.getUploadURLExternal"].append(Failure(status=503))
         with pytest.raises(DeliveryError) as caught:
             slack.send(replace(DELIVERY, attempt=attempt))
-        assert not caught.value.permanent
+        assert (caught.value.permanent, caught.value.alone) == (False, True), "other messages go on"
     slack.send(replace(DELIVERY, attempt=4))
     [message] = server.posted()
     assert "Its chart could not be uploaded" in json.dumps(message["blocks"])

@@ -25,7 +25,7 @@ def share(
     """Post the delivery's picture with the message. None: it is there; else why the message must go alone ("": no
     picture). The file's name is what an uncertain one is found by: a file's message takes no metadata.
 
-    Raises what slack_sdk raises, and ``DeliveryError``, when trying again may help.
+    Raises ``DeliveryError`` when trying again may help, and what slack_sdk raises while an earlier one is looked for.
     """
     picture, filename = delivery.notice.picture, f"{name}.png"
     if picture is None:
@@ -43,14 +43,18 @@ def share(
             alt_txt=alt[:1000],
             blocks=json.dumps(message.blocks),  # ignored where there is an initial_comment
         )
-    except SlackRequestError as error:
-        raise DeliveryError(f"Slack did not take the chart ({error})"[:500]) from error
     except SlackApiError as error:
-        if refusals.code_of(error) not in refusals.ADVICE:
-            raise
         failed = refusals.refused(error)
-        log.warning("a digest goes out without its chart: %s", failed)
-        return f"Its chart is missing: {failed}"
+        if refusals.code_of(error) in refusals.ADVICE:
+            log.warning("a digest goes out without its chart: %s", failed)
+            return f"Its chart is missing: {failed}"
+        failed.alone = failed.retry_after is None
+        raise failed from error
+    except (SlackRequestError, *refusals.TRANSPORT) as error:
+        # Files go to a host of their own, which a firewall may stop: the words of others need not wait for that.
+        raise DeliveryError(
+            f"Slack did not take the chart ({error})"[:500], uncertain=True, alone=True
+        ) from error
     return None
 
 
