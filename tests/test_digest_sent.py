@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from listener import app, charts, config
 from listener.errors import DeliveryError
 from listener.model import Delivery, DigestLine, DigestPart, DigestView, Notice
+from listener.service import digest
+from listener.service.core import Digests
 from responders.apprise import message as apprise_message
 from responders.console import Console
 from responders.slack import Slack
@@ -20,6 +24,8 @@ from responders.slack import digest as slack_digest
 from responders.webhook import payload
 from tests import blockkit
 from tests.fake_slack import ALL_SCOPES, TOKEN, Failure, FakeSlack
+from tests.shop import Shop, opened
+from tests.world import World
 
 HOSTILE = "<!channel> *Eve* _x_ `rm` & <@U1> https://evil.example @everyone \x1b[31m \u202e"
 VIEW = DigestView(
@@ -175,3 +181,99 @@ def test_an_e_mail_carries_the_picture(server: FakeSlack) -> None:
     [attached] = body["attachments"]
     assert base64.b64decode(attached["base64"]) == b"\x89PNG..."
     assert attached["filename"] == "digest-daily-2026-03-17.png"
+
+
+# ---- all the way --------------------------------------------------------------------------------------------
+
+
+def test_from_the_tick_to_slack(tmp_path: Path, slack: Slack, server: FakeSlack) -> None:
+    world = World(tmp_path, digests=Digests("Europe/Berlin", time(9), (0, time(9))))
+    world.core = replace(world.core, responders={"slack": slack})
+    world.settled()
+    world.now = datetime(2026, 3, 15, 9, tzinfo=UTC)
+    world.tick()
+    world.hear(world.mention(1, f"My parcel from Halcyon never arrived, the courier is terrible! {HOSTILE}"))
+    world.deliver()
+    world.now = datetime(2026, 3, 16, 8, tzinfo=UTC)  # Monday, 9:00 in Berlin
+    for _ in range(2):
+        world.tick()
+        world.deliver()
+    files = [message["files"][0] for message in server.posted() if "files" in message]
+    assert [file["name"] for file in files] == ["digest-daily-2026-03-15.png", "digest-weekly-2026-03-15.png"]
+    drawn = charts.draw(digest.daily(world.core, world.now))
+    assert server.files[files[0]["id"]]["data"] == drawn
+    world.close()
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Shop]:
+    with opened(tmp_path, monkeypatch, capsys) as shop:
+        yield shop
+
+
+def test_the_command_prints_a_digest_and_sends_nothing(shop: Shop) -> None:
+    shop.configure(extra="[digest]\nzone = 'Europe/Berlin'\ndaily = '09:00'")
+    assert shop("poll", "--once").code == 0
+    sent = len(shop.received)
+    ran = shop("digest", "daily", "--chart", "day.png")
+    assert ran.code == 0, ran.err
+    assert "Open now" in ran.out
+    assert "Case 1 · Mia · " in ran.out
+    assert (shop.folder / "day.png").read_bytes().startswith(b"\x89PNG")
+    [figures] = shop("digest", "daily", "--json").json()
+    assert (figures["open"], figures["soonest"][0]["customer"]) == (1, "Mia")
+    [week] = shop("digest", "weekly", "--date", "2026-01-31", "--json").json()
+    assert (week["first"], week["last"], week["opened"]) == ("2026-01-25", "2026-01-31", 0)
+    assert len(shop.received) == sent
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["daily", "--date", "2999-01-01"], "that day is not over yet"),
+        (["daily", "--date", "0001-01-01"], "before anything was heard"),
+        (["weekly", "--date", "yesterday"], "is not a date like 2026-01-31"),
+        ([], "required"),
+    ],
+)
+def test_the_command_says_what_is_wrong(shop: Shop, args: list[str], says: str) -> None:
+    ran = shop("digest", *args)
+    assert ran.code == 2
+    assert says in ran.err
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ("daily = '9'", "digest.daily: must be a time of the day, such as 09:00"),
+        ("daily = '24:00'", "digest.daily: must be a time of the day"),
+        ("weekly = 'someday 09:00'", "digest.weekly: must be a weekday and a time, such as monday 09:00"),
+        ("weekly = 'monday'", "digest.weekly: must be a time of the day"),
+        ("zone = 'Mars'", "digest.zone"),
+        ("dayly = '09:00'", "digest.dayly: unknown key"),
+    ],
+)
+def test_a_wrong_configuration_is_named(shop: Shop, section: str, says: str) -> None:
+    shop.configure(extra=f"[digest]\n{section}")
+    ran = shop("check")
+    assert ran.code == 2
+    assert says in ran.err + ran.out
+
+
+@pytest.mark.parametrize(
+    ("section", "daily", "weekly"),
+    [
+        ("", None, None),
+        ("daily = '07:30'", time(7, 30), None),
+        ("weekly = 'Friday 16:00'", None, (4, time(16))),
+        ("enabled = false\ndaily = '07:30'\nweekly = 'friday 16:00'", None, None),
+    ],
+)
+def test_each_is_off_by_leaving_it_out(
+    section: str, daily: time | None, weekly: tuple[int, time] | None, tmp_path: Path
+) -> None:
+    text = f"[listener]\ncontact = 'a@b.example'\n[[brands]]\nname = 'B'\n[digest]\n{section}"
+    found = app.rules(config.parse(text, "listener.toml", tmp_path)).digests
+    assert (found.daily, found.weekly) == (daily, weekly)
