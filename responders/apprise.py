@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 
 from listener.errors import DeliveryError
 from listener.model import CaseView, Delivery, Notice, NoticeKind
+from responders import _storm
 from responders._digest import paragraphs
 from responders._text import (
     TITLES,
@@ -70,8 +71,14 @@ class Apprise(BaseModel):
                 raise ValueError(f"address {number} of urls is not one that apprise understands")
         return urls
 
-    def send(self, delivery: Delivery) -> None:
-        """Raises ``DeliveryError`` (temporary) when an address refuses; apprise tells no time to wait."""
+    def send(self, delivery: Delivery) -> dict[str, str] | None:
+        """Raises ``DeliveryError`` (temporary) when an address refuses; apprise tells no time to wait.
+
+        A storm is told when it begins and when it is over: what is sent here can't be edited as it grows.
+        """
+        storm = delivery.notice.storm
+        if storm is not None and storm.ended_at is None and delivery.storm_ref is not None:
+            return None
         title, body = message(delivery.notice)
         picture = _attachment(delivery)
         taken = self._taken.setdefault(delivery.key, set())
@@ -98,6 +105,7 @@ class Apprise(BaseModel):
         if refusals:
             raise DeliveryError(f"not accepted by {', '.join(refusals)}")
         del self._taken[delivery.key]
+        return {"storm": "told"} if storm is not None else None
 
     @cached_property
     def _services(self) -> list[apprise.NotifyBase]:
@@ -124,6 +132,11 @@ def message(notice: Notice) -> tuple[str, str]:
             *(f"\n{t}\n" + "\n".join(f"- {e}" for e in found) for t, found in paragraphs(notice.digest)),
         ]
         return line(defuse(notice.digest.title), 150), clip(defuse("\n".join(body)), 8000)
+    if notice.storm is not None:
+        found = [line(notice.text, 1000), *_storm.lines(notice.storm)]
+        found += ["For " + ", ".join(line(person.name, 60) for person in notice.call)] if notice.call else []
+        found += [f"Dashboard: {notice.storm.url}"] if web_url(notice.storm.url) else []
+        return line(defuse(_storm.title(notice.storm)), 150), defuse("\n".join(found))
     if case is None:
         return f"Listener: {line(defuse(notice.text), 100)}", clip(defuse(notice.text), 2000)
     title = f"{TITLES[notice.kind]}: {case.brand}, {case.reason} complaint, case {case.id}"

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from listener.errors import DeliveryError
 from listener.model import CaseView, Delivery, Notice
+from responders import _storm
 from responders._digest import paragraphs
 from responders._text import (
     TITLES,
@@ -120,6 +121,10 @@ def notice_lines(notice: Notice, zone: tzinfo | None) -> list[Text]:
         for title, told in paragraphs(notice.digest):
             rows += [_styled(title, "bold"), *(Text(f"  {each}") for each in told)]
         return rows
+    if notice.storm is not None:
+        head.append(f"  {line(notice.text, 500)}")
+        rows = [head, *(Text(told) for told in _storm.lines(notice.storm))]
+        return [*rows, _styled(f"→ {called}", "bold")] if called else rows
     if case is None:
         head.append(f"  {line(notice.text, 500)}")
         return [head, _styled(f"→ {called}", "bold")] if called else [head]
