@@ -150,7 +150,7 @@ def _count(connection: Connection, found: Open, event: Event) -> bool:
         case cases.Reopened():
             return count("reopening", f"cycle-{found.case.cycle}", event.at)
         case cases.PromiseEnded(kept=False):
-            return count("promise", f"promise-{event.promised_until.isoformat()}", event.at)
+            return count("promise", f"promise-{event.promised_until.isoformat()}", event.promised_until)
         case cases.Dismissed():
             whole = (found.id, *found.case.merged_from)  # one incident, perhaps of several customers
             customer_rows.take_back_bad_experiences(connection, whole, event.at)
