@@ -93,8 +93,7 @@ class SlackApp:
     def start(self) -> None:
         """Listen on a socket, when there is a token for it. Returns at once; Slack may be down just now."""
         if self._app_token is not None:
-            quiet = logging.getLogger(f"{__package__}.sdk")
-            self._socket = Socket(SocketModeHandler(self._bolt, self._app_token, quiet, ping_interval=PING_S))
+            self._socket = Socket(self._bolt, self._app_token)
             self._socket.start()
 
     def close(self) -> None:
@@ -314,13 +313,14 @@ class SlackApp:
 class Socket:
     """One Socket Mode connection, kept up by slack_sdk once it has been made; and what the log tells of it."""
 
-    def __init__(self, handler: SocketModeHandler) -> None:
-        self._handler = handler
+    def __init__(self, app: App, token: str) -> None:
         self._stopping = threading.Event()
-        self._up = False
+        self._up = self._asked = False
+        errors = logging.Logger("slack socket", logging.ERROR)
+        errors.addFilter(self._failed)
+        self._handler = SocketModeHandler(app, token, errors, ping_interval=PING_S)
+        self._handler.client.on_message_listeners.append(self._heard)
         self._thread = threading.Thread(target=self._connect, name="slack socket", daemon=True)
-        handler.client.on_message_listeners.append(self._heard)
-        handler.client.on_error_listeners.append(self._lost)
 
     def start(self) -> None:
         self._thread.start()
@@ -328,7 +328,17 @@ class Socket:
     def close(self) -> None:
         self._stopping.set()
         self._thread.join()
-        self._handler.close()  # type: ignore[no-untyped-call]
+        client = self._handler.client
+        client.auto_reconnect_enabled = False
+        client.closed = True
+        client.message_queue.put(None)  # wakes the thread that would wait a second for the next message
+        reader = client.current_session_runner
+        reader.event.set()
+        while reader.is_alive():  # a reader that has only just begun forgets that it was told to end
+            client.current_session_state.terminated = True
+            client.disconnect()
+            reader.thread.join(0.1)
+        client.close()
 
     def _connect(self) -> None:
         """Until Slack has been reached once: from then on the client looks after itself."""
@@ -349,16 +359,22 @@ class Socket:
             pause = min(pause * 2, LONGEST_PAUSE_S)
 
     def _heard(self, message: str) -> None:
-        if '"hello"' in message[:200]:
-            log.log(logging.DEBUG if self._up else logging.INFO, "Slack: listening")
-            self._up = True
+        kind = message[:200]
+        if '"disconnect"' in kind:
+            self._asked = True  # Slack renews each connection every few hours
+        elif '"hello"' in kind:
+            if not self._up:
+                log.info("Slack: listening")
+            elif not self._asked:
+                log.warning("Slack: the connection was lost; listening again")
+            self._up, self._asked = True, False
 
-    def _lost(self, error: Exception) -> None:
+    def _failed(self, _record: logging.LogRecord) -> bool:
+        """Tell once what slack_sdk logs as an error every few seconds, with a session's number and no advice."""
         if self._up and not self._stopping.is_set():
-            log.warning(
-                "Slack: the connection was lost (%s); connecting again", error or type(error).__name__
-            )
+            log.warning("Slack: the connection was lost; connecting again")
             self._up = False
+        return False
 
 
 def _on_nothing(ack: Ack) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import socket
 import threading
 import time
 from typing import Any
@@ -88,7 +89,7 @@ class Sockets:
     def drop(self) -> None:
         """Cut every connection without a word, as a dying proxy does."""
         for link in list(self.links):
-            link.socket.close()
+            link.socket.shutdown(socket.SHUT_RDWR)  # close alone waits for the thread that reads from it
 
     def _serve(self, link: ServerConnection) -> None:
         ticket = (link.request.path if link.request else "").partition("ticket=")[2].partition("&")[0]
