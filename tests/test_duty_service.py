@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
@@ -10,12 +12,14 @@ from typing import Any
 
 import pytest
 
-from listener import app, config
+from listener import app, cli, config
 from listener.clock import Calendar, Policy, Window
 from listener.duty import Duty, HandOver, Member, Override
 from listener.errors import ConfigError
 from listener.model import Author, OnDuty, Person, State
 from listener.service import act, duty
+from tests.dashboard import served
+from tests.test_clock import at
 from tests.world import START, World
 
 HOUR = timedelta(hours=1)
@@ -63,7 +67,8 @@ def shift(tmp_path: Path) -> Any:
         made.append(Shift(tmp_path / str(len(made)), rotation, **policy))
         return made[-1]
 
-    (tmp_path / "0").mkdir()
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
     yield make
     for one in made:
         one.world.close()
@@ -315,3 +320,209 @@ def test_who_is_on_duty_and_until_when(shift: Any) -> None:
     s = shift(replace(ALONE, overrides=(away,)))
     (found,) = duty.on_duty(s.world.core, s.world.now)
     assert found == OnDuty(Person("Ben", {"slack": "UBen"}), 0, START + HOUR + timedelta(days=7), deputy=True)
+
+
+def test_the_overview_says_who_is_on_duty(shift: Any) -> None:
+    s = shift(replace(ALONE, overrides=(Override(START - HOUR, START + 2 * HOUR, away="Anna"),)))
+    s.complain()
+    with served(s.world) as dashboard:
+        dashboard.log_in()
+        page = " ".join(re.sub("<[^>]+>", "", dashboard.text("/")).split())
+        assert "On duty: Ben (standing in), 1 open case, until" in page
+        assert 'href="/cases?person=Ben"' in dashboard.text("/")
+        assert "Ben is on duty and was asked to take it." in dashboard.text("/cases/1")
+    without = shift(None)
+    with served(without.world) as dashboard:
+        dashboard.log_in()
+        assert "On duty" not in dashboard.text("/")
+
+
+# ---- configuration and command ------------------------------------------------------------------------------
+
+CONFIG = """
+[listener]
+contact = "team@example.org"
+[[brands]]
+name = "Acme"
+[people]
+ada = {}
+bob = {}
+[calendars.office]
+zone = "America/New_York"
+windows = ["Mon-Fri 08:00-16:00"]
+[duty]
+zone = "Europe/Berlin"
+"""
+PEOPLE = """
+[[duty.people]]
+name = "ada"
+weight = 4
+calendar = "office"
+quiet = ["daily 22:00-07:00"]
+deputy = "bob"
+[[duty.people]]
+name = "bob"
+"""
+
+
+def read(text: str) -> config.Config:
+    return config.parse(text, "listener.toml", Path())
+
+
+def test_a_rotation_is_configured() -> None:
+    text = f"""{CONFIG}
+        hand_over = "daily 18:00"
+        at_once = "all"
+        starts = 2026-11-23
+        {PEOPLE}
+        [[duty.overrides]]
+        from = 2026-12-24
+        to = "2026-12-27 09:00"
+        person = "off"
+        [[duty.overrides]]
+        from = 2026-12-28T09:00:00
+        to = 2026-12-28T18:00:00Z
+        away = "ada"
+        """
+    office = Calendar("America/New_York", (Window.parse("Mon-Fri 08:00-16:00"),))
+    night = Calendar("America/New_York", (Window.parse("daily 22:00-07:00"),))
+    overrides = (
+        Override(at("2026-12-24T00:00", "Europe/Berlin"), at("2026-12-27T09:00", "Europe/Berlin"), "off"),
+        Override(at("2026-12-28T09:00", "Europe/Berlin"), at("2026-12-28T18:00"), away="ada"),
+    )
+    expected = Duty(
+        (Member("ada", 4, office, night, "bob"), Member("bob")),
+        "Europe/Berlin",
+        HandOver(None, 18 * 60),
+        None,
+        date(2026, 11, 23),
+        overrides,
+    )
+    assert read(text).rotation() == expected
+    assert app.rules(read(text)).duty == expected
+
+
+@pytest.mark.parametrize(
+    ("duty", "policy", "timeout"),
+    [
+        ("", "", None),
+        ("", 'ack_timeout = "10m"', 10),
+        (PEOPLE, "", 30),
+        (PEOPLE, 'ack_timeout = "10m"', 10),
+        (PEOPLE, 'ack_timeout = "0s"', None),
+    ],
+)
+def test_a_claim_ends_where_there_is_somebody_else_to_ask(
+    duty: str, policy: str, timeout: int | None
+) -> None:
+    head = CONFIG if duty else CONFIG.partition("[duty]")[0]
+    found = read(f"{head}{duty}\n[policies.default]\n{policy}\n").policy()
+    assert found.ack_timeout == (timedelta(minutes=timeout) if timeout else None)
+    assert not found.outside_hours
+    assert read(f"{head}{duty}\n[policies.default]\noutside_hours = true\n").policy().outside_hours
+
+
+OVERRIDE = '[[duty.overrides]]\nfrom = "2026-12-24 09:00"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (CONFIG, ["duty.people: is missing: in the order of their turns, at least one"]),
+        (f"{CONFIG}people = []", ["duty: a rotation needs people"]),
+        (
+            CONFIG.replace("Berlin", "Berln") + 'hand_over = "9:00"\nat_once = 0\n' + PEOPLE,
+            [
+                'duty.at_once: must be a number of people from 1 on, or "all"',
+                "duty.hand_over: '9:00' is no time to hand over: write it like Mon 09:00 or daily 09:00",
+                "duty.zone: no time zone is called 'Europe/Berln'; did you mean 'Europe/Berlin'?",
+            ],
+        ),
+        (f"{CONFIG}at_once = 3\n{PEOPLE}", ["duty: at_once is 1 to 2, the number of people, or all"]),
+        (
+            f'{CONFIG}handover = "Mon 09:00"\n{PEOPLE}',
+            ['duty.handover: unknown key; did you mean "hand_over"?'],
+        ),
+        (
+            f'{CONFIG}[[duty.people]]\nname = "adda"\ndeputy = "bobb"\ncalendar = "ofice"\nweight = 0\n',
+            [
+                'duty.people[0] "adda".calendar: no calendar is called "ofice"; did you mean "office"?',
+                'duty.people[0] "adda".deputy: no person is called "bobb"; did you mean "bob"?',
+                'duty.people[0] "adda".name: no person is called "adda"; did you mean "ada"?',
+                'duty.people[0] "adda".weight: must be greater than or equal to 1',
+            ],
+        ),
+        (
+            f'{CONFIG}[[duty.people]]\nname = "ada"\nquiet = ["22-7"]\ndeputy = "ada"\n',
+            ["duty.people[0] \"ada\".quiet[0]: '22-7' is not a window: write it like Mon-Fri 08:00-16:00"],
+        ),
+        (
+            f'{CONFIG}[[duty.people]]\nname = "ada"\ndeputy = "ada"\n',
+            ['duty.people[0] "ada": ada can\'t be their own deputy'],
+        ),
+        (
+            f'{CONFIG}{PEOPLE}{OVERRIDE}to = "tomorrow"\nperson = "bbo"\n',
+            [
+                'duty.overrides[0].person: no person is called "bbo"; did you mean "bob"?',
+                'duty.overrides[0].to: must be a local time, like "2026-12-24 09:00"',
+            ],
+        ),
+        (
+            f'{CONFIG}{PEOPLE}{OVERRIDE}to = "2026-12-24 08:00"\nperson = "bob"\n',
+            ["duty.overrides[0]: an override ends after it begins"],
+        ),
+        (
+            f'{CONFIG}{PEOPLE}{OVERRIDE}to = "2026-12-25 08:00"\n',
+            ["duty.overrides[0]: an override says who has the duty (person) or who hasn't (away)"],
+        ),
+        (
+            (CONFIG + PEOPLE).replace("bob = {}", "bob = {}\noff = {}"),
+            ["people.off: is a word with a meaning of its own"],
+        ),
+    ],
+)
+def test_every_mistake_in_a_rotation_is_named(text: str, lines: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert caught.value.problems == lines
+
+
+def test_who_calls_the_duty_without_one_is_warned() -> None:
+    steps = '[policies.default]\nsteps = [{ clock = "resolution", at = "50%", kind = "warning", call = ["duty"] }]'
+    warning = "policy default calls who is on duty, but there is no section duty"
+    assert warning in read(CONFIG.partition("[duty]")[0] + steps).warnings()
+    assert warning not in read(CONFIG + PEOPLE + steps).warnings()
+    assert "Duty" in config.json_schema()["$defs"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_command_shows_who_is_on_duty(
+    tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "listener.toml"
+
+    def run(text: str) -> str:
+        path.write_text(text)
+        args = ["--config", str(path), "duty", *(["--json"] if form == "json" else [])]
+        assert cli.main(args) == 0
+        return capsys.readouterr().out
+
+    always = '[[duty.people]]\nname = "ada"\n[[duty.people]]\nname = "bob"\n'
+    away = '[[duty.overrides]]\nfrom = "2020-01-01 09:00"\nto = "2099-01-01 09:00"\naway = "ada"\n'
+    out = run(CONFIG + 'hand_over = "daily 09:00"\nat_once = 2\n' + always + away)
+    off = run(CONFIG + always + away.replace('away = "ada"', 'person = "off"'))
+    none = run(CONFIG.partition("[duty]")[0])
+    if form == "json":
+        (found,) = json.loads(out)["on_duty"]
+        assert found | {"until": None} == {
+            "person": "bob",
+            "open_cases": 0,
+            "until": None,
+            "deputy": False,
+            "in_hours": True,
+        }
+        assert json.loads(off) == json.loads(none) == {"on_duty": [], "next": []}
+    else:
+        assert re.search(r"bob +further notice +0", out)
+        assert off == "Nobody is on duty now.\n"
+        assert none == "Nobody has the duty: the configuration has no section duty.\n"

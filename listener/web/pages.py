@@ -14,7 +14,7 @@ from starlette.responses import Response
 from listener import cases
 from listener.errors import Refused, UsageError
 from listener.model import CaseView, ClockName, ClockView, Draft, MentionView, State
-from listener.service import act, read, replies
+from listener.service import act, duty, read, replies
 from listener.service.core import Core
 from listener.web import words
 from listener.web.visit import Visit, Visitor
@@ -43,6 +43,7 @@ def overview(visit: Visitor) -> Response:
         "open_total": sum(health.open_cases.values()),
         "attainment": last_day(core, now),
         "health": health,
+        "on_duty": duty.on_duty(core, now) if core.rules.duty is not None else None,
         "sources": sum(health.sources.values()),
         "most": MOST_OPEN,
     }
