@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from bisect import bisect_left
+from collections import Counter
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import accumulate, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -82,6 +85,63 @@ def test_the_working_time_until_due_is_the_target(
     assert calendar.elapsed(start, due) == target
     if target:  # the first such instant: a little earlier, less has passed
         assert calendar.elapsed(start, due - timedelta(microseconds=1)) < target
+
+
+def changes_of_the_clocks(zone: str) -> list[datetime]:
+    """When the offset from UTC changes from 2026 to 2030, found hour by hour."""
+    place, hours = ZoneInfo(zone), [datetime(2026, 1, 1, tzinfo=UTC) + n * HOUR for n in range(5 * 366 * 24)]
+    offsets = [hour.astimezone(place).utcoffset() for hour in hours]
+    return [
+        hours[n + 1] for n, (a, b) in enumerate(pairwise(offsets)) if a != b and hours[n + 1].year <= 2030
+    ]
+
+
+CHANGES = [(zone, change) for zone in ZONES for change in changes_of_the_clocks(zone)]
+
+
+def test_the_changes_of_five_years_are_all_there() -> None:
+    assert Counter(zone for zone, _ in CHANGES) == {z: 10 for z in ZONES if z != "Asia/Kathmandu"}
+
+
+def minute_by_minute(calendar: Calendar, start: datetime, minutes: int) -> list[bool]:
+    """Whether the calendar is open in each minute, by looking at the clock on the wall alone.
+
+    A window opens when the wall first shows its beginning or more, and closes when it first shows its end or more.
+    """
+    zone = ZoneInfo(calendar.zone)
+    wall = [(start + n * MINUTE).astimezone(zone).replace(tzinfo=None) for n in range(minutes)]
+    shown = list(accumulate(wall, max))  # set back, the wall shows again what it has shown
+    found = [False] * minutes
+    for days in range(-2, minutes // 1440 + 2):
+        day = datetime.combine(wall[0].date(), time()) + timedelta(days=days)
+        for window in calendar.windows or ():
+            if day.weekday() in window.days:
+                opens = bisect_left(shown, day + window.start * MINUTE)
+                closes = bisect_left(shown, day + window.end * MINUTE)
+                found[opens:closes] = [True] * (closes - opens)
+    return found
+
+
+@settings(deadline=None, max_examples=5)
+@given(st.lists(windows(), min_size=1, max_size=3).map(tuple), st.data())
+@pytest.mark.parametrize(("zone", "change"), CHANGES)
+def test_at_every_change_of_the_clocks_due_is_when_the_wall_says_so(
+    zone: str, change: datetime, windows: tuple[Window, ...], data: st.DataObject
+) -> None:
+    calendar, minutes = Calendar(zone, windows), 3 * 1440
+    begin = change - timedelta(days=1, hours=12)
+    open_in = minute_by_minute(calendar, begin, minutes)
+    worked = [0, *accumulate(open_in)]  # minutes until then
+    for n in range(minutes - 2160, minutes, 41):
+        assert calendar.is_open(begin + n * MINUTE) == open_in[n]
+    start = data.draw(st.integers(0, minutes - 1))
+    assert calendar.elapsed(begin + start * MINUTE, begin + minutes * MINUTE) == (
+        (worked[minutes] - worked[start]) * MINUTE
+    )
+    target = data.draw(st.integers(0, worked[minutes] - worked[start]))
+    due = calendar.add(begin + start * MINUTE, target * MINUTE)
+    assert calendar.elapsed(begin + start * MINUTE, due) == target * MINUTE
+    assert due == begin + (bisect_left(worked, worked[start] + target) if target else start) * MINUTE
 
 
 @settings(deadline=None, max_examples=200)
