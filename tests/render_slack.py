@@ -1,5 +1,5 @@
 """How Block Kit looks: HTML and plain text as an agent would see it. ``python -m tests.render_slack FOLDER`` writes
-five real cases, from the mention to the message, as JSON, HTML and text.
+five real cases and a storm, from the mention to the message, as JSON, HTML and text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from listener.service import act
-from responders.slack import blocks, commands, modals
+from listener.storm import StormRules
+from responders.slack import blocks, commands, modals, storm
 from responders.slack.actions import Where
 from responders.slack.home import home
 from tests import blockkit
@@ -97,7 +98,7 @@ def _element(element: dict[str, Any]) -> str:
             return f'<button class="{style.strip()}">{html.escape(element["text"]["text"])}</button>'
         case "overflow":
             more = " | ".join(option["text"]["text"] for option in element["options"])
-            return f"<button>⋯ {html.escape(more)}</button>"
+            return f"<button>⋯</button><small>({html.escape(more)})</small>"
         case kind:  # fields of a modal
             words = element.get("initial_value") or element.get("placeholder", {}).get("text", kind)
             options = [option["text"]["text"] for option in element.get("options", [])]
@@ -110,7 +111,8 @@ def _rich(element: dict[str, Any], reader: Reader) -> str:
         if leaf["type"] == "date":
             inner += html.escape(_date(leaf["timestamp"], leaf["format"], reader))
         else:
-            inner += html.escape(str(leaf.get("text") or leaf.get("url") or leaf)).replace("\n", "<br>")
+            words = html.escape(str(leaf.get("text") or leaf.get("url") or leaf)).replace("\n", "<br>")
+            inner += f"<b>{words}</b>" if leaf.get("style", {}).get("bold") else words
     tag = "blockquote" if element["type"] == "rich_text_quote" else "div"
     return f'<{tag} dir="auto">{inner}</{tag}>'
 
@@ -202,13 +204,18 @@ STRIKES = (
     "Halcyon charged me twice for one broken lamp and support ignores me!",
     "This is the last straw, Halcyon: the replacement is broken again. Terrible. I am cancelling everything.",
 )
+STORM = (
+    "Halcyon is down again, nothing works, terrible! Order {n}.",
+    "I can't log in to Halcyon since this morning, awful service. {n} times I tried!",
+    "Halcyon charged my card twice for order {n} and the site is down. Scam!",
+)
 
 
 class Studio:
     """An office where five cases happen, with a picture of each telling moment."""
 
-    def __init__(self, folder: Path) -> None:
-        self.office = Office(folder)
+    def __init__(self, folder: Path, **rules: Any) -> None:
+        self.office = Office(folder, **rules)
         self.pictures: list[Picture] = []
 
     def message(self, name: str, case_id: int) -> None:
@@ -220,6 +227,12 @@ class Studio:
         assert told.case
         self._keep(name, blocks.case_message(told, told.case, acting=True))
         self._keep(f"{name}: in its thread", blocks.thread_reply(told, told.case))
+
+    def storm(self, name: str) -> None:
+        """The last news of the storm."""
+        told = [d.notice for d in self.office.receiver.accepted if d.notice.storm][-1]
+        assert told.storm
+        self._keep(name, storm.message(told, told.storm))
 
     def form(self, name: str, action: str, case_id: int) -> None:
         where = Where("U0ANNA", "C0CASES", "1.2")
@@ -244,6 +257,30 @@ class Studio:
     @property
     def _reader(self) -> Reader:
         return Reader(self.office.now, ZoneInfo("Europe/Oslo"))
+
+
+def a_storm(folder: Path) -> list[Picture]:
+    """Forty complaints in twenty minutes, then none: its message as it grows, and when it is over."""
+    studio = Studio(folder, storm=StormRules(call=("escalation",)))
+    office = studio.office
+    for minute in range(20):
+        for each in range(2):
+            office.complain(STORM[(minute + each) % len(STORM)].format(n=minute), thread=None)
+        office.tick()
+        office.deliver()
+        office.later(minutes=1)
+    studio.storm("a storm, twenty minutes old")
+    studio.message("a case of the storm", office.cases()[-1].id)
+    for case in office.cases():
+        act.claim(office.core, case.id, "Anna", office.now)
+        act.respond(office.core, case.id, "Anna", f"https://forum.example/a/{case.id}", office.now)
+    for _ in range(90):
+        office.later(minutes=1)
+        office.tick()
+        office.deliver()
+    studio.storm("the storm is over")
+    office.close()
+    return studio.pictures
 
 
 def five_cases(folder: Path) -> list[Picture]:
@@ -294,7 +331,9 @@ def five_cases(folder: Path) -> list[Picture]:
 def main(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        pictures = five_cases(Path(folder))
+        for name in ("cases", "storm"):
+            (Path(folder) / name).mkdir()
+        pictures = [*five_cases(Path(folder) / "cases"), *a_storm(Path(folder) / "storm")]
     for picture in pictures:
         stem = target / re.sub(r"\W+", "-", picture.name).strip("-")
         stem.with_suffix(".json").write_text(json.dumps(picture.content, ensure_ascii=False, indent=1))

@@ -229,7 +229,9 @@ def test_what_an_agent_sees_of_a_new_case() -> None:
         "<@U0KARI> <!subteam^S0SENIORS> Ola",
     ]
     assert context["elements"][0]["text"].startswith("★☆☆☆☆ · trustpilot · written <!date^")
-    assert quote["elements"][0]["elements"][0]["text"].startswith("Never again\nMy parcel never arrived")
+    title, words = quote["elements"][0]["elements"]
+    assert title == {"type": "text", "text": "Never again", "style": {"bold": True}}
+    assert words["text"].startswith("\nMy parcel never arrived")
     assert footer["elements"][0]["text"] == "Why: 1 star, “never arrived”"
     assert [(b["text"]["text"], b["url"]) for b in actions["elements"]] == [
         ("Open original", "https://reviews.example.com/31"),

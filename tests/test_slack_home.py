@@ -94,8 +94,8 @@ def test_the_sign_is_that_of_the_clock_now(office: Office) -> None:
 
 def test_hundreds_of_cases_fit_and_the_rest_is_counted(office: Office) -> None:
     office.hear(*(office.mention(n, author=None) for n in range(120)))
-    for view in office.cases()[:50]:
-        act.claim(office.core, view.id, "Anna", office.now)
+    for opened in office.cases()[:50]:
+        act.claim(office.core, opened.id, "Anna", office.now)
     view, lines = shown(office)
     mine, queue = len(office.desk.mine("Anna")), len(office.desk.queue())
     assert mine == 50

@@ -248,11 +248,15 @@ def _who(case: CaseView, mention: MentionView) -> str:
 
 
 def _quote(mention: MentionView, limit: int) -> list[Block]:
-    text = defuse(quote(mention, limit))
+    text = quote(mention, limit)
     if not text:
         return []
-    element = {"type": "rich_text_quote", "elements": [{"type": "text", "text": text}]}
-    return [{"type": "rich_text", "elements": [element]}]
+    title = line(mention.title, 150)
+    bold = title if title and text.startswith(f"{title}\n") else ""
+    leaves: list[Block] = [{"type": "text", "text": defuse(text[len(bold) :])}]
+    if bold:
+        leaves.insert(0, {"type": "text", "text": defuse(bold), "style": {"bold": True}})
+    return [{"type": "rich_text", "elements": [{"type": "rich_text_quote", "elements": leaves}]}]
 
 
 def section(mrkdwn: str) -> Block:
