@@ -90,6 +90,7 @@ def _filters(parser: argparse.ArgumentParser, *, below: bool = False) -> None:
     flag(parser, "--brand", metavar="NAME", below=below, help="only of this brand")
     flag(parser, "--person", metavar="NAME", below=below, help="only what this person is on")
     flag(parser, "--reason", metavar="NAME", below=below, help="only for this reason, such as delivery")
+    flag(parser, "--storm", type=number, metavar="N", below=below, help="only those of this storm")
     flag(parser, "--words", default="", below=below, help="only with these words in a text or a name")
     flag(parser, "--limit", type=number, default=50, below=below, metavar="N", help="at most so many (50)")
     flag(parser, "--json", action="store_true", below=below, help="one case a line, for programs")
@@ -112,7 +113,9 @@ def duration(text: str) -> timedelta:
 def list_cases(args: argparse.Namespace) -> int:
     from listener.service import read
 
-    filters = {key: getattr(args, key) for key in ("state", "brand", "person", "reason", "words", "limit")}
+    filters = {
+        key: getattr(args, key) for key in ("state", "brand", "person", "reason", "storm", "words", "limit")
+    }
     with opened(args) as app:
         now = app.now()
         found = read.list_cases(app.core, now, **filters)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from listener import storm
+from listener.errors import UsageError
 from listener.model import StormView
 from listener.service.core import Core, Tell, queue
 from listener.service.duty import DUTY
@@ -162,6 +163,15 @@ def view(core: Core, connection: Connection, storm_id: int, now: datetime) -> St
         sources=storms.sources_of(connection, storm_id),
         url=f"{url.rstrip('/')}/cases?storm={row.id}" if url else None,
     )
+
+
+def one(core: Core, storm_id: int, now: datetime) -> StormView:
+    """Raises ``UsageError`` when there is none with that number."""
+    with core.db.read() as connection:
+        found = view(core, connection, storm_id, now)
+    if found is None:
+        raise UsageError(f"There is no storm {storm_id}.")
+    return found
 
 
 def storms_on(core: Core, now: datetime) -> list[StormView]:

@@ -153,6 +153,7 @@ def page(
     brand: str | None = None,
     person: str | None = None,
     reason: str | None = None,
+    storm: int | None = None,
     words: str = "",
     before: int | None = None,
     limit: int,
@@ -169,6 +170,8 @@ def page(
         query = query.where(cases.c.assignee == person)
     if reason:
         query = query.where(cases.c.reason == reason)
+    if storm is not None:
+        query = query.where(cases.c.storm_id == storm)
     if words:
         query = query.where(_names_words(words))
     if before is not None:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import JSONResponse, Response
 
 import listener
-from listener.service import read
+from listener.service import read, storm
 from listener.web import login
 from listener.web.visit import Web, web_of
 
@@ -125,6 +125,8 @@ class _Figures(Collector):
         yield GaugeMetricFamily(
             "listener_healthy", "1 when the jobs run and messages get through", value=float(health.ok)
         )
+        storms = {shown.brand: shown.cases for shown in storm.storms_on(core, now)}
+        yield _by("listener_storm", "Cases of the storm that is on", "brand", storms)
         yield _by("listener_sources", "Sources", "state", health.sources)
         heard = CounterMetricFamily("listener_mentions", "Mentions stored", labels=["source"])
         for source in read.list_sources(core):

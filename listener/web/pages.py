@@ -14,7 +14,7 @@ from starlette.responses import Response
 from listener import cases
 from listener.errors import Refused, UsageError
 from listener.model import CaseView, ClockName, ClockView, Draft, MentionView, State
-from listener.service import act, duty, read, replies
+from listener.service import act, duty, read, replies, storm
 from listener.service.core import Core
 from listener.web import words
 from listener.web.visit import Visit, Visitor
@@ -43,6 +43,7 @@ def overview(visit: Visitor) -> Response:
         "open_total": sum(health.open_cases.values()),
         "attainment": last_day(core, now),
         "health": health,
+        "storms": storm.storms_on(core, now),
         "on_duty": duty.on_duty(core, now) if core.rules.duty is not None else None,
         "sources": sum(health.sources.values()),
         "most": MOST_OPEN,
@@ -61,10 +62,16 @@ def last_day(core: Core, now: datetime) -> read.Attainment:
 @router.get("/cases")
 def case_list(visit: Visitor) -> Response:
     wanted = _filters(visit, {"state": [*STATE_CHOICES], "brand": None, "person": None, "reason": None})
+    storm_id = _number(visit, "storm")
+    shown_storm = None
+    if storm_id is not None:
+        shown_storm = storm.one(visit.core, storm_id, visit.now)
+        wanted["storm"] = storm_id
     found = read.list_cases(visit.core, visit.now, **wanted, before=_number(visit, "before"), limit=PAGE + 1)
     shown, more = found[:PAGE], len(found) > PAGE
     values = {
         "cases": shown,
+        "storm": shown_storm,
         "filters": wanted,
         "states": STATE_CHOICES,
         "brands": sorted(visit.core.rules.brand_policies),
