@@ -179,8 +179,8 @@ def test_the_history_of_the_same_brand_and_reason_counts(billed: World) -> None:
 @pytest.mark.parametrize(
     ("count", "took", "basis"),
     [
-        (19, HOUR, "the billing cases of 90 days (20) are too few, or too many of them open"),
-        (50, None, "the billing cases of 90 days (51) are too few, or too many of them open"),
+        (19, HOUR, "too few billing cases in 90 days (19) to go by"),
+        (50, None, "too many billing cases in 90 days (50) are still open"),
     ],
 )
 def test_without_enough_history_the_policys_target_holds(
@@ -190,7 +190,7 @@ def test_without_enough_history_the_policys_target_holds(
         keep(billed, took, 10 * DAY)
     found = draft(billed.core, 1, "Anna", billed.now)
     assert found.promise_minutes == 24 * 60
-    assert found.basis.startswith("The policy's target for a resolution is 24 h;")
+    assert found.basis.startswith("the policy's target for a resolution, 24 h; ")
     assert basis in found.basis
 
 
@@ -215,8 +215,10 @@ def test_the_history_is_read_by_the_index_and_bounded(world: World) -> None:
     for n in range(30):
         keep(world, HOUR, n * HOUR)
     with world.db.read() as connection:
-        found = case_rows.how_long(connection, "Halcyon", "billing", world.now - 90 * DAY, limit=10)
-    assert [world.now - r.opened_at for r in found] == [n * HOUR for n in range(10)], "the newest"
+        found = case_rows.how_long(
+            connection, "Halcyon", "billing", world.now - 90 * DAY, besides=1, limit=10
+        )
+    assert [world.now - r.opened_at for r in found] == [n * HOUR for n in range(1, 11)], "the newest"
 
 
 # ---- whether it was kept ------------------------------------------------------------------------------------

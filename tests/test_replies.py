@@ -282,8 +282,8 @@ def test_a_draft_speaks_the_customers_language_and_records_nothing(world: World)
     assert "Spätestens in 24 Stunden" in found.text
     assert found.text.endswith("\n\nAnna, Halcyon")
     assert "Katastrophe" not in found.text
-    assert found.basis.startswith(
-        "The policy's target for a resolution is 24 h; the delivery cases of 90 days (1)"
+    assert found.basis == (
+        "the policy's target for a resolution, 24 h; too few delivery cases in 90 days (0) to go by"
     )
     assert len(world_events(world)) == events
     english = drafts.draft(world.core, 1, "root", world.now, lang="en")
@@ -376,7 +376,7 @@ def test_the_command(shop: Shop) -> None:
     ran = shop("draft", "1", "--as", "somebody")
     assert ran.code == 0
     assert "Hello" in ran.out
-    assert "It tells a wait of 1440 minutes. The policy's target" in ran.out
+    assert "It tells a wait of 1440 minutes: the policy's target for a resolution, 24 h" in ran.out
     assert "listener cases respond 1 LINK --promise 1440" in ran.out
     german = shop("draft", "1", "--lang", "de", "--json")
     found = json.loads(german.out)
@@ -424,7 +424,7 @@ def test_the_case_page_drafts_a_reply_and_presets_the_promise(dashboard: Dashboa
     assert area is not None
     assert html.unescape(area[1]).startswith("Guten Tag,\n\nvielen Dank")
     assert html.unescape(area[1]).endswith("Anna, Halcyon")
-    assert "It tells a wait of 1440 minutes: The policy" in html.unescape(page)
+    assert "It tells a wait of 1440 minutes: the policy" in html.unescape(page)
     assert re.search(r'<details id="do-respond" name="do" open>', page)
     assert re.search(r'name="promise"[^>]*value="1440"', page)
     assert "<script>x" not in page

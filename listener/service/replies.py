@@ -82,30 +82,29 @@ def _promise(connection: Connection, case: CaseView, policy: Policy, now: dateti
 
     The history is from a case's beginning to its end, and the promise begins later, with the reply: it is beaten.
     """
-    rows = case_rows.how_long(connection, case.brand, case.reason, now - replies.HISTORY, limit=MOST)
-    past = [replies.Past(row.opened_at, row.closed_at) for row in rows]
     days = replies.HISTORY.days
+    rows = case_rows.how_long(
+        connection, case.brand, case.reason, now - replies.HISTORY, besides=case.id, limit=MOST
+    )
+    past = [replies.Past(row.opened_at, row.closed_at) for row in rows]
     told = "" if policy.calendar.always else " of working time"
     usual = replies.nine_of_ten(past, policy.calendar, now)
     if usual is not None:
-        length, cases = usual
-        basis = (
-            f"9 of 10 {case.reason} cases were resolved within {_length(length)}{told}"
-            f" ({cases} cases in {days} days)"
-        )
+        length, known = usual
+        within = f"within {_length(length)}{told} ({known} cases in {days} days)"
+        basis = f"9 of 10 {case.reason} cases were resolved {within}"
     else:
         length = policy.resolution
-        basis = (
-            f"The policy's target for a resolution is {_length(length)}{told}; the {case.reason} cases of"
-            f" {days} days ({len(past)}) are too few, or too many of them open, to tell how long it takes"
-        )
+        which = f"{case.reason} cases in {days} days ({len(past)})"
+        why = f"too few {which}" if len(past) < replies.ENOUGH else f"too many {which} are still open"
+        basis = f"the policy's target for a resolution, {_length(length)}{told}; {why} to go by"
     return replies.promise(length, policy.calendar, now), basis
 
 
 def _length(length: timedelta) -> str:
     """In one unit, rounded up so that it stays true: ``45 min``, ``5 h``, ``3 d``."""
-    for unit, name in ((timedelta(days=1), "d"), (timedelta(hours=1), "h")):
-        if length > 2 * unit:
+    for unit, least, name in ((timedelta(days=1), 3, "d"), (timedelta(hours=1), 2, "h")):
+        if length >= least * unit:
             return f"{-(-length // unit)} {name}"
     return f"{-(-length // timedelta(minutes=1))} min"
 
