@@ -14,10 +14,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
-from listener.digests import Daily, Reason, Weekly, count, day_text
+from listener.digest_words import count, day_text
+from listener.digests import Daily, Reason, Weekly
 
 BLUE, ORANGE, GREY, INK = "#0072B2", "#E69F00", "#B8B8B8", "#222222"
 SIZE, DPI = (6.0, 4.5), 200
+FEW = 4  # cases or reasons: fewer are drawn as large as if there were so many
 REASONS = 6  # bars; the others become one
 LONGEST_LABEL = 18
 # Matplotlib's font cache and text layout are shared by all figures and not safe in threads.
@@ -65,7 +67,7 @@ def _hours(axes: Any, digest: Daily) -> None:
     axes.set_xticks(range(0, 24, 3), [f"{hour:02}" for hour in range(0, 24, 3)])
     axes.set_xlabel(f"hour of the day ({printable(digest.zone)})", fontsize=11, color=INK)
     axes.set_yticks([])
-    axes.set_ylim(0, max(1, max(below)) * 1.12)
+    axes.set_ylim(0, max(FEW, *below) * 1.12)
     for hour, height in enumerate(below):
         if height:
             axes.annotate(
@@ -85,7 +87,7 @@ def _reasons(axes: Any, digest: Weekly) -> None:
     bars = [("this week", [r.cases for r in shown], BLUE, -thick / 2 if compared else 0.0)]
     if compared:
         bars.append(("week before", [r.before or 0 for r in shown], ORANGE, thick / 2))
-    most = max([1, *(n for _, values, _, _ in bars for n in values)])
+    most = max([FEW, *(n for _, values, _, _ in bars for n in values)])
     for label, values, colour, shift in bars:
         if not shown:
             break
@@ -97,7 +99,8 @@ def _reasons(axes: Any, digest: Weekly) -> None:
     axes.set_xlim(0, most * 1.12)
     axes.set_yticks(list(places), names, fontsize=12, parse_math=False)
     if shown:
-        axes.set_ylim(max(len(shown), 4) - 0.5, -0.5)  # the most frequent on top; few bars are no giants
+        room = max(0, FEW - len(shown)) / 2
+        axes.set_ylim(len(shown) - 0.5 + room, -0.5 - room)  # the most frequent on top
     _legend_or_nothing(axes, compared and bool(shown), empty=not shown)
 
 

@@ -213,7 +213,7 @@ class CaseView:
     complaint: ComplaintLabel
     why: tuple[Why, ...]
     customer: CustomerView
-    mentions: tuple[MentionView, ...]  # oldest first
+    mentions: tuple[MentionView, ...]  # as they came to the case: what it is about first
     clocks: tuple[ClockView, ...]
     opened_at: datetime
     assignee: str | None = None
@@ -276,7 +276,7 @@ class DigestView:
     name: str  # unique to the day or week: digest-daily-2026-11-22
     title: str
     summary: str
-    alt: str  # the chart in words
+    alt: str  # the chart in words; empty: there is nothing to draw
     parts: tuple[DigestPart, ...]
     figures: dict[str, object]
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener import digests
+from listener import digest_words, digests
 from listener.digests import Reason, Tally
 from listener.model import Author, Mention
 from listener.service import act, digest, digest_times
@@ -140,7 +140,7 @@ def test_a_week_by_hand(town: Town) -> None:
     assert (week.dismissed, week.dismissals) == (2, (("Not about us", 2),))
     [lag] = week.lags
     assert (lag.source, lag.median, lag.mentions) == ("forum", timedelta(0), 10)
-    text = json.dumps([[line.text for line in part.lines] for part in digests.of_week(week).parts])
+    text = json.dumps([[line.text for line in part.lines] for part in digest_words.of_week(week).parts])
     assert "delivery: 3, 1 more than the week before" in text
     assert "billing: 1, as many as the week before" in text
     assert "%" not in text, "of fewer than five cases"
@@ -188,11 +188,11 @@ def test_an_empty_week_says_so(town: Town) -> None:
     at = local(23, 9)
     week, day = digest.weekly(town.core, at), digest.daily(town.core, at)
     assert (week.opened, week.before, week.reasons, week.worst, week.lags) == (0, None, (), None, ())
-    told = digests.of_week(week)
+    told = digest_words.of_week(week)
     assert "0 cases" in told.summary
     lines = [line.text for part in told.parts for line in part.lines]
     assert lines == ["No cases this week.", "No first answer was due."]
-    assert [line.text for line in digests.of_day(day).parts[0].lines] == ["Nothing is open. Well done."]
+    assert [line.text for line in digest_words.of_day(day).parts[0].lines] == ["Nothing is open. Well done."]
 
 
 def test_without_a_whole_week_before_nothing_is_compared(town: Town) -> None:
@@ -201,7 +201,7 @@ def test_without_a_whole_week_before_nothing_is_compared(town: Town) -> None:
         town.writes(f"P{number}", LATE, local(17, 9 + number))
     week = digest.weekly(town.core, local(23, 9))
     assert (week.opened, week.before) == (5, None)
-    [first, *_] = digests.of_week(week).parts[0].lines
+    [first, *_] = digest_words.of_week(week).parts[0].lines
     assert first.text == "delivery: 5 of 5 (100%)"
 
 
@@ -228,7 +228,7 @@ def test_each_goes_out_once_at_its_local_time(town: Town) -> None:
     [_, first, *_] = [d for d in town.receiver.accepted if d.notice.kind == "digest"]
     assert first.notice.digest is not None
     assert first.notice.digest.name == "digest-daily-2026-03-08"
-    assert first.notice.text.startswith("Sunday, 8 March 2026")
+    assert first.notice.text.startswith("Daily digest for Sunday, 8 March 2026: ")
 
 
 def test_after_a_downtime_only_the_latest_goes_out(town: Town) -> None:
@@ -335,4 +335,4 @@ def test_a_digest_is_due_once_a_day_and_once_a_week(zone: str, start: int, at: t
     ],
 )
 def test_a_share_is_told_only_of_enough(tally: Tally, words: str) -> None:
-    assert digests.kept(tally, "first answer") == words
+    assert digest_words.kept(tally, "first answer") == words

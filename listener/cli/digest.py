@@ -39,7 +39,7 @@ def _day(text: str) -> date:
 def show(args: argparse.Namespace) -> int:
     from zoneinfo import ZoneInfo
 
-    from listener import digests
+    from listener import digest_words, digests
     from listener.service import digest, digest_times
 
     with opened(args) as app:
@@ -56,7 +56,7 @@ def show(args: argparse.Namespace) -> int:
         from listener import charts
 
         args.chart.write_bytes(charts.draw(made))
-    view = digests.of_day(made) if isinstance(made, digests.Daily) else digests.of_week(made)
+    view = digest_words.of_day(made) if isinstance(made, digests.Daily) else digest_words.of_week(made)
     if args.json:
         say(json_line(view.figures))
         return 0

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from listener import cases, digests
+from listener import cases, digest_words
 from listener.cases import Event
 from listener.digests import Daily, Hour, Lag, Listed, Reason, Recovery, Sufferer, Tally, Thanks, Wait, Weekly
 from listener.model import ClockName, Delivery, Notice
@@ -39,7 +39,7 @@ def daily(core: Core, now: datetime, day: date | None = None) -> Daily:
         ran = as_of.clocks(connection, start, end, now)
         happened = reports.happened(connection, start, end, ("promise_ended", "reopened", "recovered"))
         thanks = _thanks(core, connection, start, end, happened)
-        names = reports.names(connection, [c.customer_id for c in soonest[: digests.SHOWN]])
+        names = reports.names(connection, [c.customer_id for c in soonest[: digest_words.SHOWN]])
     tally = {name: as_of.tally([c for c in ran if c.name == name], start, end) for name in ClockName}
     return Daily(
         name=digest_times.key("daily", day),
@@ -54,7 +54,7 @@ def daily(core: Core, now: datetime, day: date | None = None) -> Daily:
         nobody=sum(c.assignee is None for c in standing),
         soonest=tuple(
             Listed(c.id, names[c.customer_id], c.reason, c.due_at, c.assignee, core.rules.case_url(c.id))
-            for c in soonest[: digests.SHOWN]
+            for c in soonest[: digest_words.SHOWN]
         ),
         first_response=tally[ClockName.FIRST_RESPONSE],
         next_response=tally[ClockName.NEXT_RESPONSE],
@@ -119,9 +119,9 @@ def delivery(core: Core, row: Row[Any], now: datetime) -> Delivery:
     """The delivery of a queued digest: its words, its figures and, for responders that take pictures, its chart."""
     kind, day = _kind_and_day(row.key)
     digest = daily(core, row.created_at, day) if kind == "daily" else weekly(core, row.created_at, day)
-    view = digests.of_day(digest) if isinstance(digest, Daily) else digests.of_week(digest)
+    view = digest_words.of_day(digest) if isinstance(digest, Daily) else digest_words.of_week(digest)
     picture = None
-    if getattr(core.responders[row.responder], "takes_pictures", False):
+    if view.alt and getattr(core.responders[row.responder], "takes_pictures", False):
         from listener import charts  # half a second and 55 MB, for whoever gets a chart
 
         picture = charts.draw(digest)
@@ -173,7 +173,7 @@ def _thanks(
     }
     answers = reports.helpers(connection, ids | {e.case_id for e in better})
     found = [
-        Thanks(e.customer, "gave better stars afterwards", None, _helpers(answers, [e.case_id], e.at), e.case_id,
+        Thanks(e.customer, "", None, _helpers(answers, [e.case_id], e.at), e.case_id,
                core.rules.case_url(e.case_id))
         for e in better
     ]  # fmt: skip
@@ -187,7 +187,7 @@ def _thanks(
         url = core.rules.case_url(row.case_id) if row.case_id is not None else row.url
         words = row.text or row.title
         found.append(
-            Thanks(row.author or "Somebody", digests.short(words), row.rating, helpers, row.case_id, url)
+            Thanks(row.author or "Somebody", digest_words.short(words), row.rating, helpers, row.case_id, url)
         )
     return found
 
@@ -227,7 +227,7 @@ def _dismissals(events: Sequence[Row[Any]]) -> tuple[tuple[str, int], ...]:
     spelt: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for event in events:
-        words = digests.short(event.body["why"]).rstrip(" .!")
+        words = digest_words.short(event.body["why"]).rstrip(" .!")
         folded = words.casefold()
         counts[folded] += 1
         spelt.setdefault(folded, words)
@@ -266,12 +266,12 @@ def story(history: Sequence[Event], written: datetime, now: datetime) -> str:
     opened = history[0]
     told, alarms = [], 0
     if opened.at - written >= timedelta(minutes=5):
-        told.append(f"seen {digests.span(opened.at - written)} after it was written")
+        told.append(f"seen {digest_words.span(opened.at - written)} after it was written")
     free: datetime | None = opened.at  # since when nobody is on it
     for event in history[1:]:
         who = event.to if isinstance(event, cases.Assigned) else event.actor
         if isinstance(event, cases.Claimed | cases.Assigned):
-            told.append(f"{who} took it after {digests.span(event.at - (free or opened.at))}")
+            told.append(f"{who} took it after {digest_words.span(event.at - (free or opened.at))}")
             free = None
         elif isinstance(event, cases.Released):
             told.append("the claim ran out" if event.cause == "timeout" else "it was let go")
@@ -283,8 +283,8 @@ def story(history: Sequence[Event], written: datetime, now: datetime) -> str:
             break
     else:
         if free is not None:
-            told.append(f"nobody has been on it for {digests.span(now - free)}")
+            told.append(f"nobody has been on it for {digest_words.span(now - free)}")
     if alarms:
-        told.append(f"{digests.count(alarms, 'alarm')} sent")
+        told.append(f"{digest_words.count(alarms, 'alarm')} sent")
     shown = told if len(told) <= 8 else [*told[:4], "…", *told[-3:]]
-    return "; ".join(digests.short(part) for part in shown) + "."
+    return "; ".join(digest_words.short(part) for part in shown) + "."
