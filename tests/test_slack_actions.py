@@ -76,12 +76,11 @@ class Floor:
         menu = [o for e in block["elements"] for o in e.get("options", [])]
         return [e["text"]["text"] for e in [*block["elements"], *menu] if "text" in e]
 
-    def opened(self, user: str, action: str, *, menu: bool = False) -> dict[str, Any]:
+    def opened(self, user: str, action: str, *, menu: bool = False, number: int = 1) -> dict[str, Any]:
         """Click what opens a form; the form."""
         before = set(self.server.views)
         if menu:
-            chosen = f"{action}:{self.case().id}"
-            self.server.click(user, MENU, chosen=chosen)
+            self.server.click(user, MENU, chosen=f"{action}:{number}")
         else:
             self.server.click(user, f"case_{action}")
         fresh = until(lambda: set(self.server.views) - before, f"the form of {action}")

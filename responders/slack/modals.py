@@ -43,7 +43,7 @@ NO_COMPLAINT = {
 LENGTHS = {30: "30 minutes", 60: "1 hour", 120: "2 hours", 240: "4 hours", 480: "8 hours", 1440: "1 day"}
 LONGEST_PROMISE = 60 * 24 * 90  # minutes; the case refuses more
 TEXT = 3000  # characters that Slack takes in a field or a text
-MOST_OPTIONS = 100
+MOST_OPTIONS, OPTION_VALUE = 100, 150  # of a menu, and characters of what an option stands for
 
 # The field that an error of the case is shown at: each form has it.
 FIRST_FIELD = {
@@ -116,9 +116,10 @@ def respond(case: CaseView, kept: Kept) -> View:
 
 def resolve(case: CaseView, kept: Kept) -> View:
     outcome = _select("outcome", {name: name.capitalize() for name in OUTCOMES}, "How did it end?")
-    reasons = list(dict.fromkeys((case.reason, *REASONS)))
+    reasons = list(dict.fromkeys((case.reason, *REASONS) if _fits(case.reason) else REASONS))
     reason = _select("reason", {name: name.capitalize() for name in reasons}, "Reason")
-    reason["initial_option"] = reason["options"][0]
+    if case.reason in reasons:
+        reason["initial_option"] = reason["options"][reasons.index(case.reason)]
     blocks = [
         _about(case),
         _input("outcome", "Outcome", outcome),
@@ -151,9 +152,9 @@ def snooze(case: CaseView, kept: Kept) -> View:
 
 def assign(case: CaseView, kept: Kept, people: Sequence[str]) -> View:
     """A name to type where the configuration names nobody, or more people than a menu holds."""
-    names = [name for name in people if name != case.assignee]
+    names = [name for name in people if name != case.assignee and _fits(name)]
     chosen: View = _words("to", 100)
-    if names and len(names) <= MOST_OPTIONS and all(len(name) <= 150 for name in names):
+    if 0 < len(names) <= MOST_OPTIONS:
         chosen = _select("to", {name: name for name in names}, "Somebody")
     return _modal("assign", "Reassign", [_about(case), _input("to", "To", chosen)], kept, "Hand over")
 
@@ -249,6 +250,11 @@ def _select(name: str, options: Mapping[str, str], placeholder: str) -> dict[str
         "placeholder": _plain(placeholder),
         "options": [{"text": _plain(line(text, 75)), "value": value} for value, text in options.items()],
     }
+
+
+def _fits(value: str) -> bool:
+    """Whether it can be an option of a menu."""
+    return bool(line(value, 75)) and len(value) <= OPTION_VALUE
 
 
 def _words(name: str, limit: int, placeholder: str = "", *, multiline: bool = False) -> dict[str, Any]:
