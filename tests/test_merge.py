@@ -220,6 +220,7 @@ def test_one_incident(world: World) -> None:
         "its own: a second time is due sooner"
     )
     assert first_due.due_at == world.now + timedelta(minutes=40)
+    assert [m.text for m in other.mentions] == [APP, PARCEL], "what it is about comes first, as before"
     assert counted(world) == [(1, 2, "complaint")], "one incident, counted once"
     assert other.customer.bad_experiences == 1
     figures = read.attainment(world.core, world.now - HOUR, world.now + HOUR, world.now + 9 * HOUR)

@@ -37,6 +37,8 @@ def case_views(core: Core, connection: Connection, rows: Sequence[Row[Any]], now
 
 def _case_view(core: Core, row: Row[Any], customer: CustomerView, mentions: list[Row[Any]]) -> CaseView:
     case: Case = CASE.validate_python(row.body)
+    place = {mention_id: number for number, mention_id in enumerate(case.mention_ids)}
+    mentions = sorted(mentions, key=lambda m: place.get(m.id, len(place)))
     clocks = [
         ClockView(c.name, c.started_at, c.due_at, c.target, c.met_at)
         for c in case.clocks
