@@ -30,6 +30,7 @@ from tests.notices import (
     mention,
     notice,
 )
+from tests.render_slack import as_text, five_cases
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "slack-blockkit" / "fixtures" / "valid"
 RENDERED = [
@@ -392,6 +393,22 @@ def test_hostile_names_and_texts_arrive_as_text() -> None:
 @pytest.mark.parametrize("message", RENDERED)
 def test_the_samples_fit(message: blocks.Message) -> None:
     assert blockkit.problems(message.blocks, message.text) == []
+
+
+def test_real_cases_fit_from_the_mention_to_the_form(tmp_path: Path) -> None:
+    """Each picture is checked against Slack's limits as it is taken."""
+    seen = {picture.name: as_text(picture.blocks, picture.reader) for picture in five_cases(tmp_path)}
+    assert (
+        "⚠️ likely to leave · 3rd bad experience in 365 days · new customer, day 12 · gold"
+        in (seen["strike 3, new"])
+    )
+    assert (
+        "answered by Anna · see the answer · promised within 2 h"
+        in (seen["a third strike, answered, two hours promised"])
+    )
+    assert seen["20,000 characters, claimed, three quarters of the time gone"].startswith("🟠 Halcyon")
+    assert seen["right to left, new"].startswith("🔵 Halcyon · \u2068محمد علي\u2069 · case")
+    assert seen["Home tab of Anna"].startswith("My cases (3)\n🔴 Jane Doe")
 
 
 # ---- the validator itself
