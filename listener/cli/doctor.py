@@ -254,3 +254,6 @@ def _work(app: App) -> Iterator[Finding]:
     for trouble in health.troubles:
         if "case(s)" in trouble.what:  # the rest is told above
             yield Finding("problem", "cases", f"{trouble.what}; {trouble.advice}")
+        elif trouble.what.endswith("takes no messages"):
+            text = f"{trouble.what}: {trouble.detail}. They wait; once it is mended: listener retry"
+            yield Finding("problem", "messages", text)

@@ -19,15 +19,11 @@ from listener.storage import Connection, Row, outbox, storms
 
 LEASE = timedelta(minutes=5)
 BATCH = 10  # some responders take a message a second: the others wait no longer than for a batch of them
-TURN = timedelta(
-    seconds=45
-)  # then the caller may have something else to do; cron's next call comes after a minute
-FIRST_PAUSE = timedelta(seconds=15)
-LONGEST_PAUSE = timedelta(
-    minutes=2
-)  # one message asks whether it is back: clocks of an hour can't wait longer
+TURN = timedelta(seconds=45)  # then the caller goes on: cron's next call comes after a minute
+FIRST_PAUSE = timedelta(seconds=2)  # most lost answers are alone: with 15 s, 30% of them tripled a recovery
+LONGEST_PAUSE = timedelta(minutes=2)  # clocks of an hour can't wait longer to learn that it is back
 HELD_PAUSE = timedelta(minutes=5)  # between two looks whether a person has mended it
-ALONE_PAUSE = timedelta(minutes=15)
+ALONE_PAUSES = timedelta(seconds=15), timedelta(minutes=15)
 ALONE_ATTEMPTS = 8  # about an hour; then a message that alone is refused is parked
 LATE = timedelta(minutes=2)  # from then on a case's waiting messages are told as one
 
@@ -206,7 +202,7 @@ def _failed(
         return "failed"
     uncertain = error.uncertain or row.uncertain
     if error.alone:
-        at = now + _growing(row.attempts - 1, ALONE_PAUSE)
+        at = now + _growing(row.attempts - 1, *ALONE_PAUSES)
         log.warning("responder %s: delivery %s waits: %s", row.responder, row.key, error)
         with core.db.write() as connection:
             outbox.retry_later(connection, row.id, token, at, str(error), uncertain=uncertain)
@@ -217,7 +213,7 @@ def _failed(
         if error.retry_after is not None:
             pause = timedelta(seconds=error.retry_after)
         else:
-            pause = HELD_PAUSE if error.held else _growing(failures, LONGEST_PAUSE)
+            pause = HELD_PAUSE if error.held else _growing(failures, FIRST_PAUSE, LONGEST_PAUSE)
             failures += 1
         since = before.since if before and before.refused == error.held else now
         held = outbox.Hold(since, now + pause, failures, str(error), error.held)
@@ -227,13 +223,15 @@ def _failed(
         outbox.give_back(connection, token)
         outbox.hold(connection, row.responder, held)
         if error.held:
-            what = f"takes no messages: {error}. They wait, and are tried every 5 minutes."
+            what = (
+                f"takes no messages: {error}. They wait; one is tried each 5 minutes, or now: listener retry."
+            )
             _tell_others(core, connection, row.responder, held, now, "held", what)
     return "held"
 
 
-def _growing(failures: int, longest: timedelta) -> timedelta:
-    growing: timedelta = FIRST_PAUSE * 2 ** min(failures, 10)
+def _growing(failures: int, first: timedelta, longest: timedelta) -> timedelta:
+    growing: timedelta = first * 2 ** min(failures, 10)
     return min(growing, longest) * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load
 
 

@@ -255,20 +255,16 @@ def release(connection: Connection, responder: str) -> None:
 
 
 def retry_parked(connection: Connection, now: datetime) -> int:
-    """Queue everything that is parked once more, and try held responders at once; how many were parked."""
+    """Queue everything that is parked once more, and let nothing wait for its next attempt; how many."""
     connection.execute(delete(settings).where(settings.c.key.startswith(_HOLD)))
-    connection.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.state == _PENDING,
-            deliveries.c.next_attempt_at > now,
-            deliveries.c.lease_until.is_(None),
-        )
-        .values(next_attempt_at=now)
+    waits = and_(
+        deliveries.c.state == _PENDING,
+        deliveries.c.next_attempt_at > now,
+        deliveries.c.lease_until.is_(None),
     )
     return connection.execute(
         update(deliveries)
-        .where(deliveries.c.state == _PARKED)
+        .where(or_(deliveries.c.state == _PARKED, waits))
         .values(state="pending", next_attempt_at=now, lease_until=None, lease_token=None, error=None)
     ).rowcount
 

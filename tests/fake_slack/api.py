@@ -14,6 +14,7 @@ from tests import blockkit
 from tests.fake_slack.sockets import Sockets
 from tests.fake_slack.state import ALL_SCOPES, APP_TOKEN, BOT, NEEDED, TEAM, TOKEN, Channel
 
+EDITS_A_MINUTE = 50  # chat.update is of tier 3
 TRIGGER_S = 3.0  # a trigger id opens one view, within so many seconds
 
 
@@ -25,8 +26,8 @@ def refused(error: str, **more: Any) -> dict[str, Any]:
 class WebApi:
     """A workspace. ``now`` gives its time in seconds since 1970: what ``ts`` and the rate limit go by.
 
-    ``paced``: a channel takes one message a second, and answers 429 to more. ``mistakes`` is what no app may do;
-    leaving the workspace with some raises.
+    ``paced``: a channel takes one message a second, and the workspace 50 edits a minute; more get 429.
+    ``mistakes`` is what no app may do; leaving the workspace with some raises.
     """
 
     now: Callable[[], float] = time.time
@@ -52,6 +53,7 @@ class WebApi:
         self.sockets = Sockets(self.mistakes)
         self._last_ts = 0
         self._last_post: dict[str, float] = {}
+        self._edits: list[float] = []
         self._triggers: dict[str, float] = {}
         self._response_urls: dict[str, dict[str, Any]] = {}
 
@@ -68,7 +70,8 @@ class WebApi:
         needed = NEEDED.get(method)
         if needed and needed not in self.scopes.split(","):
             return 200, {}, refused("missing_scope", needed=needed, provided=self.scopes)
-        if method in ("chat.postMessage", "chat.postEphemeral") and self._is_too_fast(a.get("channel", "")):
+        if self.paced and self._is_too_fast(method, a.get("channel", "")):
+            self.too_fast += 1
             return 429, {"Retry-After": "1"}, refused("ratelimited")
         words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=URL)(?=[A-Z])", "_", method.replace(".", "_"))
         do = getattr(self, f"_{words.lower()}", None)
@@ -77,12 +80,15 @@ class WebApi:
             return 200, {}, refused("unknown_method")
         return 200, {}, do(a)
 
-    def _is_too_fast(self, channel: str) -> bool:
-        if not self.paced or channel not in self.channels:
+    def _is_too_fast(self, method: str, channel: str) -> bool:
+        now = round(self.now(), 3)  # sums of seconds are not exact
+        if method == "chat.update":
+            self._edits = [at for at in self._edits if at > now - 60]
+            self._edits += [now] if len(self._edits) < EDITS_A_MINUTE else []
+            return self._edits[-1] != now
+        if method != "chat.postMessage" or channel not in self.channels:
             return False
-        now = self.now()
-        if now - self._last_post.get(channel, -1e9) < 1 - 1e-3:  # the clocks of two threads
-            self.too_fast += 1
+        if now - self._last_post.get(channel, 0.0) < 1:
             return True
         self._last_post[channel] = now
         return False
