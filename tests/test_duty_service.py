@@ -97,6 +97,13 @@ def test_a_new_case_calls_who_has_the_fewest_open_cases_for_their_weight(shift: 
     ]
 
 
+def test_the_cases_of_one_page_are_shared_out_too(shift: Any) -> None:
+    s = shift(BOTH)
+    authors = [Author("forum.example", f"b{n}", f"B{n}") for n in range(6)]
+    s.world.hear(*[s.world.mention(n, author=author) for n, author in enumerate(authors)])
+    assert Counter(names[0] for _kind, names in s.told()) == {"Anna": 3, "Ben": 3}
+
+
 def test_what_somebody_else_took_counts_for_them(shift: Any) -> None:
     s = shift(BOTH)
     s.complain()
