@@ -58,6 +58,7 @@ COMPLAINTS = [
     ("nb", "delivery", "Pakken min har fortsatt ikke kommet, og ingen svarer på telefonen."),
     ("nb", "service", "Elendig kundeservice, har ventet i telefonkø i over en time og får ikke svar."),
     ("nb", "billing", "Dere har trukket to ganger på kortet mitt, når får jeg pengene tilbake?"),
+    ("en", "delivery", "Halcyon never delivered my parcel."),
     ("nb", "usability", "Appen krasjer hver gang jeg prøver å logge inn."),
     ("nb", "outage", "Internettet er nede igjen, tredje gang denne uka."),
     ("nb", "", "Aldri mer Halcyon, nå bytter jeg bank."),
