@@ -213,7 +213,7 @@ def loads(connection: Connection, since: datetime) -> dict[str, Load]:
     query = (
         select(who.label("who"), func.count().filter(is_open).label("open_now"), opened.label("recent"))
         .where(is_open | (cases.c.opened_at >= since))
-        .group_by(who)
+        .group_by("who")
     )
     return {r.who: Load(r.open_now, r.recent) for r in connection.execute(query) if r.who is not None}
 
