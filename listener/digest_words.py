@@ -190,11 +190,10 @@ def _helped(helpers: Sequence[str]) -> str:
 
 
 def _said(thanks: Thanks) -> str:
-    if not thanks.words:
-        return "gives better stars than before"
     rating = thanks.rating
-    stars = f"{rating:g} of 5 stars: " if rating is not None and 0 <= rating <= 5 else ""
-    return f"{stars}“{short(thanks.words)}”"
+    stars = f"{rating:g} of 5 stars" if rating is not None and 0 <= rating <= 5 else ""
+    words = f"“{short(thanks.words)}”" if thanks.words else ""
+    return ": ".join(filter(None, (stars, words))) or "gives better stars than before"
 
 
 def _is_yesterday(digest: Daily, zone: ZoneInfo) -> bool:

@@ -64,7 +64,7 @@ class AnswerFinder(Protocol):
 
 @runtime_checkable
 class Responder(Protocol):
-    """Reaches people."""
+    """Reaches people. One with ``takes_pictures = True`` is given the chart of a digest."""
 
     def send(self, delivery: Delivery) -> dict[str, str] | None:
         """Send one message. Returns what is needed to find it again (kept as ``Delivery.ref`` for the case), or

@@ -21,8 +21,10 @@ from listener.digests import Reason, Tally
 from listener.model import Author, Mention
 from listener.service import act, digest, digest_times
 from listener.service import tick as tick_job
-from listener.service.core import Digests
+from listener.service.core import Core, Digests
 from listener.storage import outbox
+from listener.storage.database import Database
+from tests.test_charts import DAY
 from tests.world import World
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -246,20 +248,24 @@ def test_turning_it_on_sends_nothing_of_the_time_before(town: Town) -> None:
 
 
 def test_processes_that_tick_at_once_send_it_once(town: Town) -> None:
+    """Each with a database of its own, as processes have it: nothing but the file is shared."""
     town.now = local(8, 10)
     town.tick()
     town.now = local(9, 9)
-    together = threading.Barrier(4)
+    cores = [replace(town.core, db=Database(str(town.db.url))) for _ in range(4)]
+    together = threading.Barrier(len(cores))
 
-    def tick() -> None:
+    def tick(core: Core) -> None:
         together.wait()
-        tick_job.tick(town.core, town.now)
+        tick_job.tick(core, town.now)
 
-    threads = [threading.Thread(target=tick) for _ in range(4)]
+    threads = [threading.Thread(target=tick, args=[core]) for core in cores]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    for core in cores:
+        core.db.close()
     assert sent(town) == ["digest-daily-2026-03-08", "digest-weekly-2026-03-08"]
 
 
@@ -293,6 +299,14 @@ def test_a_day_is_from_midnight_to_midnight(day: date, hours: int) -> None:
     start, end = digest_times.period("daily", day, BERLIN)
     assert end - start == timedelta(hours=hours)
     assert digest_times.period("weekly", day, BERLIN)[1] == end
+
+
+def test_an_hour_that_comes_twice_is_one_bar(town: Town) -> None:
+    for number, minute in enumerate((30, 90)):  # 2:30 summer time, and 2:30 winter time
+        town.writes(f"P{number}", LATE, datetime(2026, 10, 25, 0, 0, tzinfo=UTC) + timedelta(minutes=minute))
+    day = digest.daily(town.core, datetime(2026, 10, 26, 8, tzinfo=UTC))
+    assert (day.day, day.opened, len(day.hours)) == (date(2026, 10, 25), 2, 24)
+    assert day.hours[2] == digests.Hour(late=2)
 
 
 @given(
@@ -336,3 +350,14 @@ def test_a_digest_is_due_once_a_day_and_once_a_week(zone: str, start: int, at: t
 )
 def test_a_share_is_told_only_of_enough(tally: Tally, words: str) -> None:
     assert digest_words.kept(tally, "first answer") == words
+
+
+def test_stars_alone_are_thanks_too() -> None:
+    praise = digests.Thanks("Mia", "", 5.0, (), None, None)
+    better = replace(praise, rating=None, helpers=("Anna", "Ben"))
+    day = replace(DAY, thanks=(praise, better))
+    lines = digest_words.of_day(day).parts[-1].lines
+    assert [line.text for line in lines] == [
+        "5 of 5 stars",
+        "gives better stars than before · helped by Anna, Ben",
+    ]

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from listener import app, charts, config
 from listener.errors import DeliveryError
-from listener.model import Delivery, DigestLine, DigestPart, DigestView, Notice
+from listener.model import Author, Delivery, DigestLine, DigestPart, DigestView, Notice
 from listener.service import digest
 from listener.service.core import Digests
 from responders.apprise import message as apprise_message
@@ -192,7 +192,8 @@ def test_from_the_tick_to_slack(tmp_path: Path, slack: Slack, server: FakeSlack)
     world.settled()
     world.now = datetime(2026, 3, 15, 9, tzinfo=UTC)
     world.tick()
-    world.hear(world.mention(1, f"My parcel from Halcyon never arrived, the courier is terrible! {HOSTILE}"))
+    text = f"My parcel from Halcyon never arrived, the courier is terrible! {HOSTILE}"
+    world.hear(world.mention(1, text, author=Author("forum.example", "eve", HOSTILE)))
     world.deliver()
     world.now = datetime(2026, 3, 16, 8, tzinfo=UTC)  # Monday, 9:00 in Berlin
     for _ in range(2):
@@ -200,6 +201,7 @@ def test_from_the_tick_to_slack(tmp_path: Path, slack: Slack, server: FakeSlack)
         world.deliver()
     files = [message["files"][0] for message in server.posted() if "files" in message]
     assert [file["name"] for file in files] == ["digest-daily-2026-03-15.png", "digest-weekly-2026-03-15.png"]
+    assert "<!channel>" not in json.dumps([m["blocks"] for m in server.posted()], ensure_ascii=False)
     drawn = charts.draw(digest.daily(world.core, world.now))
     assert server.files[files[0]["id"]]["data"] == drawn
     world.close()

@@ -202,6 +202,7 @@ def kind_words(connection: Connection, start: datetime, end: datetime, *, limit:
             mentions.c.seen_at < end,
             mentions.c.seen_at > sources.c.first_poll_done_at,
             mentions.c.competitor.is_(None),
+            mentions.c.deleted_at.is_(None),
             mentions.c.complaint == "not",
             mentions.c.compound >= 0.05,
             praise,
