@@ -173,6 +173,7 @@ def test_it_ends_when_calm_with_a_summary_and_the_next_one_is_another(world: Wea
     assert last.storm is not None
     assert last.storm.ended_at is not None
     assert last.text.startswith("It is calm again after 1 h 4 min: 60 cases about Halcyon (")
+    assert [p.name for p in last.call] == ["Senior"], "for those who still wait"
     assert "40 answered in time, 5 late, 15 still waiting for an answer. The longest wait: 1 h" in last.text
     edits = len(message)
     world.run(30)

@@ -63,11 +63,16 @@ def _begin(core: Core, connection: Connection, brand: str, usual: float, now: da
         f"Many complaints about {brand}: {_cases(every)} in {span(rules.window)}. "
         f"They are gathered here and call nobody one by one; each keeps its clock."
     )
-    names = [name for name in rules.call if name != DUTY]
-    if DUTY in rules.call and core.rules.duty is not None:
-        names = [*core.rules.duty.candidates(now), *names]
-    call = core.rules.call(names, None)
+    call = _people(core, now)
     queue(core, connection, f"storm-{storm_id}-begin", None, now, [Tell("storm", text, call)], storm=storm_id)
+
+
+def _people(core: Core, now: datetime) -> list[str]:
+    wanted = core.rules.storm.call
+    names = [name for name in wanted if name != DUTY]
+    if DUTY in wanted and core.rules.duty is not None:
+        names = [*core.rules.duty.candidates(now), *names]
+    return core.rules.call(names, None)
 
 
 def hush(found: Open, tell: Sequence[Tell]) -> list[Tell]:
@@ -101,7 +106,9 @@ def _tend_one(core: Core, connection: Connection, row: Row[Any], now: datetime) 
     told: dict[str, Any] = {"looked_at": now, "told_cases": every, "told_open": still_open}
     if storm.ends(rules, usual, in_window, in_calm):
         storms.change(connection, row.id, ended_at=now, **told)
-        tell = Tell("storm", summary(connection, row, now))
+        text, waiting = summary(connection, row, now)
+        # Its cases called nobody: those that nobody has answered by now must not be forgotten with it.
+        tell = Tell("storm", text, _people(core, now) if waiting else ())
         queue(core, connection, f"storm-{row.id}-end", None, now, [tell], storm=row.id)
         return
     storms.change(connection, row.id, **told)
@@ -111,8 +118,11 @@ def _tend_one(core: Core, connection: Connection, row: Row[Any], now: datetime) 
         queue(core, connection, key, None, now, [Tell("storm", text)], storm=row.id)
 
 
-def summary(connection: Connection, row: Row[Any], now: datetime) -> str:
-    """What is told when it is over: how many cases, why, how many were answered in time, the longest wait."""
+def summary(connection: Connection, row: Row[Any], now: datetime) -> tuple[str, int]:
+    """What is told when it is over: how many cases, why, how many were answered in time, the longest wait.
+
+    And how many still wait for an answer.
+    """
     reasons = storms.reasons(connection, row.id)
     found = storms.answers(connection, row.id)
     in_time = late = waiting = 0
@@ -131,7 +141,7 @@ def summary(connection: Connection, row: Row[Any], now: datetime) -> str:
     ]
     if waits:
         words.append(f"The longest wait: {span(max(waits))}.")
-    return " ".join(words)
+    return " ".join(words), waiting
 
 
 # ---- to read ------------------------------------------------------------------------------------------------

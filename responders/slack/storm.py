@@ -39,7 +39,8 @@ def message(notice: Notice, storm: StormView) -> Message:
 
 def summary(notice: Notice, storm: StormView) -> Message:
     """For the thread and the channel, when it is over."""
-    words = f"🌤️ *{escape(storm.brand, 60)}*: {escape(notice.text, 1000)}"
+    told = f"🌤️ *{escape(storm.brand, 60)}*: {escape(notice.text, 1000)}"
+    words = " ".join(filter(None, [told, _call(notice)]))
     return Message(words, [section(words)])
 
 

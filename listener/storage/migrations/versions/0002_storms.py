@@ -52,6 +52,7 @@ def upgrade() -> None:
             f"ALTER TABLE {table} ADD COLUMN storm_id {integer} "
             f"CONSTRAINT fk_{table}_storm_id REFERENCES storms (id)"
         )
+    op.create_index("ix_cases_brand", "cases", ["brand", "opened_at", "state"], unique=False)
     op.create_index(
         "ix_cases_storm",
         "cases",
