@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from listener.model import Author, CaseView, Person, State
 from listener.service import act, read
 from listener.service.desk import ServiceDesk
-from responders.slack import Slack
-from responders.slack.buttons import LABELS, MENU, OFFERED
+from responders.slack import Slack, actions, blocks, modals
+from responders.slack.actions import Where
+from responders.slack.buttons import AT_ONCE, LABELS, LINKS, MENU, OFFERED, offered
+from tests import blockkit
 from tests.fake_slack import APP_TOKEN, SIGNING_SECRET, TOKEN, FakeSlack, Reply
+from tests.notices import SAMPLES
 from tests.world import World
 
+ANSWERED = (State.RESPONDED, State.WAITING)
 PEOPLE = {"Kari": Person("Kari", {"slack": "U0KARI"}), "Ben": Person("Ben", {"slack": "U0BEN"})}
 
 
@@ -444,10 +448,49 @@ def test_slack_down_at_the_start_is_tried_again(
     assert "connections:write" in error
 
 
-def test_every_state_offers_what_is_possible() -> None:
+def test_every_state_offers_something_and_every_action_is_offered_somewhere() -> None:
     assert set(OFFERED) == set(State)
-    offered = {name for names in OFFERED.values() for name in names}
-    assert offered == set(LABELS)
+    assert {name for names in OFFERED.values() for name in names} == set(LABELS)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("answer", [None, "https://a.example"])
+@pytest.mark.parametrize("holder", [None, "Kari"])
+def test_the_message_with_buttons_fits(state: State, answer: str | None, holder: str | None) -> None:
+    for sample in SAMPLES.values():
+        assert sample.case
+        shown = replace(sample.case, state=state, answer_url=answer, assignee=holder)
+        found = blocks.case_message(sample, shown, acting=True)
+        assert blockkit.problems(found.blocks, found.text) == []
+        names = offered(shown)
+        assert len(names) == len(set(names))
+        assert len(found.blocks[-1]["elements"]) <= 5, "four buttons and the menu: three seconds"
+        assert ("resolve" in names) == (shown.open and (answer is not None or state in ANSWERED))
+        assert "reopen" not in names or not shown.open
+
+
+def test_what_is_offered_is_possible(floor: Floor) -> None:
+    """Whatever state people bring a case to: what needs no form is not refused, and each form opens."""
+    floor.complain()
+    for step in ("claim", "release", "claim", "respond", "wait", "resume", "resolve", "reopen", "dismiss"):
+        case = floor.case()
+        assert step in offered(case), f"{step} when {case.state}"
+        for name in offered(case):
+            if name not in AT_ONCE | LINKS:
+                modals.opened(floor.desk, name, 1, "Kari", Where("U0KARI", "C1"))
+        if step in AT_ONCE:
+            actions.do(floor.desk, step, 1, "Kari")
+        else:
+            fields = {"url": "https://a.example", "outcome": "other", "why": "praise"}
+            modals.do(floor.desk, step, 1, "Kari", fields)
+
+
+@pytest.mark.parametrize("name", [":eyes:", "eyes", " eyes "])
+def test_an_emoji_may_be_written_with_its_colons(name: str) -> None:
+    slack = Slack(token=SecretStr(TOKEN), channel="C1", reactions={name: "release"})
+    assert slack.reactions == {"eyes": "release"}
+    with pytest.raises(ValidationError):
+        Slack(token=SecretStr(TOKEN), channel="C1", reactions={name: "merge"})
 
 
 def test_another_customer_s_case_is_claimed_by_its_own_button(floor: Floor) -> None:

@@ -208,6 +208,11 @@ def test_looking_where_the_source_can_not_tell(floor: Floor) -> None:
     form = floor.opened("U0KARI", "respond")
     reply = floor.server.submit("U0KARI", form, {"look": ["yes"]})
     assert "can't see answers there (forum)" in reply.body["errors"]["url"]
+    values = {"look": ["yes"], "url": "https://a.example/1"}
+    assert floor.server.submit("U0KARI", form, values).body == {}, "the link is enough"
+    [text] = until(lambda: floor.told("U0KARI"))
+    assert "can't see answers there" in text
+    assert floor.case().answer_url == "https://a.example/1"
 
 
 def test_a_resolution(floor: Floor) -> None:

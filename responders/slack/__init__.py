@@ -119,6 +119,11 @@ class Slack(BaseModel):
                 )
             return self._made
 
+    @field_validator("reactions")
+    @classmethod
+    def _without_colons(cls, value: dict[str, Emoji]) -> dict[str, Emoji]:
+        return {name.strip(": "): action for name, action in value.items()}
+
     def send(self, delivery: Delivery) -> dict[str, str] | None:
         """Posts, or edits and adds to the thread. The ref is ``{"channel", "ts"}`` of the case's message.
 

@@ -66,7 +66,10 @@ def case_message(notice: Notice, case: CaseView, *, acting: bool = False) -> Mes
     sign = SIGNS[urgency(case, notice)]
     severity = [case.severity] if case.severity in ("high", "critical") else []
     head = [f"{sign} *{escape(case.brand, 60)}*", escape(case.customer.name, 60), _reason(case)]
-    head += [*severity, f"case {case.id}"]
+    number = f"case {case.id}"
+    if acting and (page := web_url(case.url)) and len(link := _entities(page)) <= LONGEST_LINK:
+        number = f"<{link}|{number}>"  # the menu has no room for it in every state
+    head += [*severity, number]
     lines = [" · ".join(part for part in head if part), _status(case, notice.at)]
     if found := _badges(case):
         lines.append(("⚠️ " if case.customer.likely_to_leave else "") + f"*{found}*")

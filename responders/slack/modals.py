@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from listener.errors import UsageError
+from listener.errors import Refused, UsageError
 from listener.model import CaseView, Draft
 from listener.ports import Desk
 from responders._text import clean, clip, holder, line, web_url
@@ -44,6 +44,8 @@ LENGTHS = {30: "30 minutes", 60: "1 hour", 120: "2 hours", 240: "4 hours", 480: 
 LONGEST_PROMISE = 60 * 24 * 90  # minutes; the case refuses more
 TEXT = 3000  # characters that Slack takes in a field or a text
 MOST_OPTIONS, OPTION_VALUE = 100, 150  # of a menu, and characters of what an option stands for
+
+NOT_SEEN = "The source doesn't show the answer yet. Look again in a minute."
 
 # The field that an error of the case is shown at: each form has it.
 FIRST_FIELD = {
@@ -303,6 +305,14 @@ def _whole(text: str, most: int) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 19 and 0 < int(text) <= most
 
 
+def _missing(desk: Desk, case_id: int) -> str:
+    """Why the answer can't be seen at its source; empty when it can."""
+    try:
+        return "" if desk.look_for_answer(case_id) else NOT_SEEN
+    except Refused as error:
+        return str(error)
+
+
 def do(desk: Desk, action: str, case_id: int, who: str, fields: Entered) -> str:
     """Do what the form asks for; what happened, in mrkdwn. Raises ``Refused`` and ``UsageError`` as the desk does."""
     match action:
@@ -310,11 +320,10 @@ def do(desk: Desk, action: str, case_id: int, who: str, fields: Entered) -> str:
             if "url" in fields:
                 promise = int(fields["promise"]) if "promise" in fields else None
                 desk.respond(case_id, who, fields["url"], promise)
-            if "look" in fields and not desk.look_for_answer(case_id):
-                missing = "The source doesn't show the answer yet."
+            if "look" in fields and (missing := _missing(desk, case_id)):
                 if "url" not in fields:
-                    raise UsageError(f"{missing} Try again in a minute, or give its link.")
-                return f"{happened(desk, action, case_id)} {missing}"
+                    raise UsageError(missing)
+                return f"{happened(desk, action, case_id)} {escape(missing, 500)}"
         case "resolve":
             case = desk.case(case_id)
             reason = fields.get("reason")
