@@ -23,7 +23,7 @@ from sqlalchemy import (
 from listener.storage.tables import cases, deliveries, mentions, sources, storm_messages, storms
 from listener.storage.upsert import upsert
 
-_HOUR: ColumnElement[int] = literal_column("3600000000")  # microseconds
+_HOUR: ColumnElement[int] = literal_column("3600000000", BigInteger)  # microseconds
 # No complaint after all, or counted in the case that it went into.
 _COUNTED = cases.c.state.not_in(["dismissed", "merged"])
 # The mention with which a case was opened.
