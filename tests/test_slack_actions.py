@@ -415,7 +415,7 @@ def test_slack_may_check_the_address(floor: Floor) -> None:
 def test_a_lost_socket_is_made_anew_and_the_log_says_so(
     tmp_path: Path, server: FakeSlack, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("responders.slack.app.PING_S", 0.2)
+    monkeypatch.setattr("responders.slack.socket_mode.PING_S", 0.2)
     caplog.set_level(logging.INFO)
     floor = Floor(tmp_path, server, "socket")
     floor.complain()
@@ -429,7 +429,7 @@ def test_a_lost_socket_is_made_anew_and_the_log_says_so(
     server.click("U0BEN", "case_claim")
     until(lambda: floor.told("U0BEN"))
     floor.close()
-    mine = [r.getMessage() for r in caplog.records if r.name == "responders.slack.app"]
+    mine = [r.getMessage() for r in caplog.records if r.name == "responders.slack.socket_mode"]
     assert mine[0] == "Slack: listening"
     assert [text for text in mine if "lost" in text] == [mine[1]], "told once"
 

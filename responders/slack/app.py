@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from slack_bolt import Ack, App, BoltRequest
-from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 from slack_sdk.signature import SignatureVerifier
@@ -27,6 +25,7 @@ from responders.slack import EVENT_TYPE, actions, modals, refusals
 from responders.slack.actions import Kept, Where
 from responders.slack.blocks import Message, escape
 from responders.slack.buttons import AT_ONCE, PREFIX, Emoji
+from responders.slack.socket_mode import Socket
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +33,11 @@ Body = dict[str, Any]
 
 WORKERS = 4
 FORM_WAIT_S = 1.5  # a form that is done by then shows its own error; a later outcome comes as a message
-PING_S = 5.0  # between looks whether the socket is still there
-LONGEST_PAUSE_S = 60.0  # between attempts to reach Slack
 ANYTHING = re.compile(".*", re.DOTALL)
 
 OUR_FAULT = "That failed in Listener, and nothing was done. It is in its log."
 NO_DATABASE = "Listener can't use its database just now, so nothing was done. Try again in a minute."
 TOO_SLOW = "Slack gave the form no time to open. Please click again."
-CONNECT_ADVICE = (
-    "open api.slack.com/apps, choose the app, Basic Information, App-Level Tokens: make one with the scope "
-    "connections:write, and turn on Socket Mode"
-)
 
 
 class SlackApp:
@@ -308,73 +301,6 @@ class SlackApp:
                 self._client.views_open(trigger_id=trigger, view=modals.notice(text))
         except (SlackApiError, *refusals.TRANSPORT) as error:
             log.warning("Slack: a person could not be answered: %s", refusals.as_delivery_error(error))
-
-
-class Socket:
-    """One Socket Mode connection, kept up by slack_sdk once it has been made; and what the log tells of it."""
-
-    def __init__(self, app: App, token: str) -> None:
-        self._stopping = threading.Event()
-        self._up = self._asked = False
-        errors = logging.Logger("slack socket", logging.ERROR)
-        errors.addFilter(self._failed)
-        self._handler = SocketModeHandler(app, token, errors, ping_interval=PING_S)
-        self._handler.client.on_message_listeners.append(self._heard)
-        self._thread = threading.Thread(target=self._connect, name="slack socket", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stopping.set()
-        self._thread.join()
-        client = self._handler.client
-        client.auto_reconnect_enabled = False
-        client.closed = True
-        client.message_queue.put(None)  # wakes the thread that would wait a second for the next message
-        reader = client.current_session_runner
-        reader.event.set()
-        while reader.is_alive():  # a reader that has only just begun forgets that it was told to end
-            client.current_session_state.terminated = True
-            client.disconnect()
-            reader.thread.join(0.1)
-        client.close()
-
-    def _connect(self) -> None:
-        """Until Slack has been reached once: from then on the client looks after itself."""
-        pause, told = 1.0, ""
-        while not self._stopping.is_set():
-            try:
-                self._handler.connect()  # type: ignore[no-untyped-call]
-            except (SlackApiError, *refusals.TRANSPORT) as error:
-                refused = isinstance(error, SlackApiError)
-                advice = f": {CONNECT_ADVICE}" if refused else ""
-                code = refusals.code_of(error) if isinstance(error, SlackApiError) else str(error)
-                if code != told:
-                    log.error("Slack: can't listen (%s)%s; trying again", code, advice)  # noqa: TRY400 - plain
-                told = code
-            else:
-                return
-            self._stopping.wait(pause)
-            pause = min(pause * 2, LONGEST_PAUSE_S)
-
-    def _heard(self, message: str) -> None:
-        kind = message[:200]
-        if '"disconnect"' in kind:
-            self._asked = True  # Slack renews each connection every few hours
-        elif '"hello"' in kind:
-            if not self._up:
-                log.info("Slack: listening")
-            elif not self._asked:
-                log.warning("Slack: the connection was lost; listening again")
-            self._up, self._asked = True, False
-
-    def _failed(self, _record: logging.LogRecord) -> bool:
-        """Tell once what slack_sdk logs as an error every few seconds, with a session's number and no advice."""
-        if self._up and not self._stopping.is_set():
-            log.warning("Slack: the connection was lost; connecting again")
-            self._up = False
-        return False
 
 
 def _on_nothing(ack: Ack) -> None:
