@@ -48,7 +48,10 @@ def write_step(folder: Path, step: int) -> None:
 
 
 def write_config(folder: Path, town: str, hook: str, timeout_seconds: float) -> None:
-    """Several feeds and a review site of one town, polled every five minutes, and one webhook."""
+    """Several feeds and a review site of one town, polled every five minutes, and one webhook.
+
+    No storms: which cases make one depends on the order in which the sources answer.
+    """
     feeds = "".join(
         f'[[sources]]\nname = "feed-{n}"\nconnector = "rss"\n'
         f'options = {{ url = "{town}/feed/{n}", platform = "town.example" }}\n'
@@ -77,6 +80,8 @@ host_concurrency = 20
 robots = false
 [run]
 poll_workers = 4
+[storm]
+enabled = false
 """
     )
 
