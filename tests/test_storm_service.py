@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from listener.clock import Policy
+from listener.duty import Duty, Member
 from listener.errors import DeliveryError
 from listener.matching import BrandRules, Matcher
 from listener.model import Author, Delivery, Mention, StormView
@@ -313,3 +314,32 @@ def test_switched_off_there_are_only_cases(tmp_path: Path) -> None:
     assert world.storms() == []
     assert len(world.board.alone) == 40
     world.close()
+
+
+def test_with_a_rotation_who_is_on_duty_is_called_by_the_storm_and_not_by_each_case(tmp_path: Path) -> None:
+    duty = Duty((Member("Anna"), Member("Ben")), at_once=2)
+    world = Weather(tmp_path, duty=duty, storm=StormRules(call=("duty", "escalation")))
+    world.settled()
+    world.run(3, each=12)
+    world.run(70)
+    begun, *_, over = only(world.board.storms)
+    assert [p.name for p in begun.notice.call] == ["Anna", "Ben", "Senior"]
+    assert [p.name for p in over.notice.call] == ["Anna", "Ben", "Senior"]
+    assert len(world.board.called) == 6
+    world.close()
+
+
+def test_a_storm_message_that_is_refused_again_and_again_holds_up_no_case_for_long(world: Weather) -> None:
+    """The storm's own message is refused again and again, and nothing else is."""
+    send = world.board.send
+
+    def refuse(delivery: Delivery) -> dict[str, str] | None:
+        if delivery.notice.kind == "storm":
+            raise DeliveryError("invalid", alone=True)
+        return send(delivery)
+
+    world.board.send = refuse  # type: ignore[method-assign]
+    world.run(1, each=12)
+    assert world.board.alone == []
+    world.run(5)
+    assert [d.notice.kind for d in world.board.alone] == ["opened"] * 12
