@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -109,6 +110,26 @@ def test_a_run_listens_from_start_to_stop(
     app.close()
     left = [t.name for t in before if t.is_alive() and t.name.startswith(("slack", "poll"))]
     assert left == []
+
+
+def test_a_slack_that_says_nothing_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOT", TOKEN)
+    monkeypatch.setenv("APP", APP_TOKEN)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        text = TOML.format(base_url=json.dumps(f"http://127.0.0.1:{mute.getsockname()[1]}/api/"))
+        app = build(config.parse(f"{text}timeout_seconds = 2\n", "listener.toml", tmp_path))
+        stop, done = threading.Event(), []
+        running = threading.Thread(target=lambda: done.append(serve(app, stop, grace=0.2)))
+        running.start()
+        link, _ = mute.accept()  # it has begun to connect
+        with link:
+            stop.set()
+            running.join(20)
+            assert done == [False], "the process may end as it stands"
+        until(lambda: not any(t.name == "stop listening" for t in threading.enumerate()))
+    app.close()
 
 
 def test_who_can_not_act_there_is_not_listened_to(tmp_path: Path, server: FakeSlack) -> None:
