@@ -96,7 +96,7 @@ def test_two_runs_on_one_database(shop: Shop) -> None:
             item(n * 10 + i, f"Halcyon lost parcel {n}-{i}, terrible service!", f"A{n}-{i}") for i in range(3)
         ]
         shop.site.routes[f"/{name}.xml"] = feed(*items)
-    shop.configure(sources=names)
+    shop.configure(sources=names, extra="[storm]\nenabled = false")  # which would tell one more
     with shop.process("run", "--no-web") as one, shop.process("run", "--no-web") as two:
         for process in (one, two):
             started(process, "Listening.")
