@@ -282,7 +282,8 @@ def test_everything_that_can_be_said(read: Read, monkeypatch: pytest.MonkeyPatch
                 'policies.vip.calendar: no calendar is called "ofice"; did you mean "office"?',
                 "policies.vip.starts: must be 'seen' or 'published'",
                 "policies.vip.steps[0].at: must be a share of the target like 75%, or a time after it like +30m",
-                'policies.vip.steps[0].call[1]: no person or group is called "eve"; there are: ada, assignee, bob, duty',
+                'policies.vip.steps[0].call[1]: no person or group is called "eve";'
+                " there are: ada, assignee, bob, duty",
                 'policies.vip.third_call[0]: no person or group is called "bbo"; did you mean "bob"?',
             ],
             id="policy, calendar and people",

@@ -289,7 +289,7 @@ def opened_between(connection: Connection, start: datetime, end: datetime) -> Se
 
 def how_long(
     connection: Connection, brand: str, reason: str, since: datetime, *, besides: int, limit: int
-) -> Sequence[Row[Any]]:
+) -> Sequence[Any]:
     """``opened_at`` and ``closed_at`` of the newest other cases for this reason that were complaints.
 
     Only the newest 50,000 cases since then are looked through: 40 ms of a million closed ones, with no index of its

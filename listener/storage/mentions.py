@@ -43,9 +43,7 @@ def change(connection: Connection, mention_id: int, **values: Any) -> None:
 
 def move(connection: Connection, from_case: int, to_case: int) -> None:
     """All mentions of a case belong to the other from now on."""
-    connection.execute(
-        update(mentions).where(mentions.c.case_id == from_case).values(case_id=to_case)
-    )
+    connection.execute(update(mentions).where(mentions.c.case_id == from_case).values(case_id=to_case))
 
 
 def _with_names() -> Select[Any]:
