@@ -277,6 +277,12 @@ def test_a_bug_is_logged_and_told_without_details(
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_listening_silences_no_log_but_the_library_s(floor: Floor, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("listener", "listener.web", "responders.slack", "connectors"):
+        logging.getLogger(name).warning("%s speaks", name)
+        assert f"{name} speaks" in caplog.text
+
+
 def test_nothing_secret_and_no_words_of_people_are_logged(
     floor: Floor, caplog: pytest.LogCaptureFixture
 ) -> None:

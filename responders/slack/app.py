@@ -63,7 +63,7 @@ class SlackApp:
         quiet = logging.getLogger(f"{__package__}.sdk")
         quiet.setLevel(logging.CRITICAL)
         self._bolt = App(
-            name="listener",
+            name=quiet.name,  # bolt gives the logger of this name our level: "listener" would fall silent
             logger=quiet,
             client=client,
             # One workspace, whose token is known: asking Slack who we are would hold up the first click.
