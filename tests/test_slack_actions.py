@@ -277,7 +277,10 @@ def test_a_bug_is_logged_and_told_without_details(
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_listening_silences_no_log_but_the_library_s(floor: Floor, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_click_silences_no_log_but_the_library_s(floor: Floor, caplog: pytest.LogCaptureFixture) -> None:
+    floor.complain()
+    floor.server.click("U0KARI", "case_claim")
+    until(lambda: floor.told("U0KARI"))
     for name in ("listener", "listener.web", "responders.slack", "connectors"):
         logging.getLogger(name).warning("%s speaks", name)
         assert f"{name} speaks" in caplog.text
