@@ -86,6 +86,19 @@ class Reviews(BaseModel):
             skipped = Skipped(f"page {at.number} of {self.url}", str(error))
             return Page((), cursor=top.model_dump_json(), skipped=(skipped,))
 
+    def answer(self, http: httpx.Client, mention: Mention) -> Answer | None:
+        """The newest reply to a review, looked for on the newest pages; its author tells whether it is the owner's."""
+        cursor: str | None = None
+        for _ in range(self.max_pages):
+            page = self.poll(http, cursor)
+            found = next((m for m in page.mentions if m.external_id == mention.external_id), None)
+            if found is not None:
+                return found.answers[-1] if found.answers else None
+            if not page.more:
+                break
+            cursor = page.cursor
+        return None
+
     def _read(self, html: Html) -> tuple[Found, list[Mention], list[Skipped]]:
         found = read_data(html.text, html.url)
         # Many pages say the same in both ways, some only a part of it in one.

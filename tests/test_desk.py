@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from listener.errors import FetchError, NotModified, Refused, SourceError, UsageError
-from listener.model import Answer, ClockName, Mention, Person, State
+from listener.model import Answer, Author, ClockName, Mention, Person, State
 from listener.ports import Desk
 from listener.service import act, read
 from listener.service.core import Source
@@ -224,6 +224,19 @@ def test_an_answer_without_a_date_counts_for_the_only_mention(
     world.later(minutes=5)
     assert asking.look_for_answer(1)
     assert asking.case(1).verified
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("Joe Passerby", False), ("halcyon", True), ("Halcyon Care", True), ("Anna", False)]
+)
+def test_a_stranger_s_comment_stops_no_clock(
+    name: str, ours: bool, world: World, asking: Desk, finder: Finder
+) -> None:
+    own = replace(world.core.sources["forum"], own_accounts=frozenset({"Halcyon Care"}))
+    world.core.sources["forum"] = own  # type: ignore[index]
+    finder.found = Answer("Same here!", URL, world.now, Author("forum.example", name.lower(), name))
+    assert asking.look_for_answer(1) is ours
+    assert asking.case(1).verified is ours
 
 
 def test_a_recorded_answer_becomes_verified(world: World, asking: Desk, finder: Finder) -> None:

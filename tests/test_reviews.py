@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from connectors.reviews import Reviews
 from listener.errors import FetchError, NotModified, RetryLater, SourceGone
 from listener.fetch import SourceMemory
+from listener.ports import AnswerFinder
 from tests.fakes import Site, loopback_client
 from tests.review_pages import HTML, ids, next_link, page, review, walk
 
@@ -50,6 +52,30 @@ def test_the_first_poll_reads_all_pages_and_the_next_stops_where_all_is_known(
     pages, cursor = walk(connector, http, cursor)
     assert ids(pages) == ["0", "1", "3", "4"]
     assert site.paths() == ["/all", "/all?p=2"]
+
+
+def test_the_owner_s_reply_is_found_on_whatever_page_the_review_stands_by_now(
+    site: Site, http: httpx.Client
+) -> None:
+    three_pages(site)
+    connector = Reviews(url=site.url + "/all")
+    assert isinstance(connector, AnswerFinder)
+    pages, _ = walk(connector, http)
+    mentions = {m.external_id.rpartition("/")[2]: m for each in pages for m in each.mentions}
+    assert connector.answer(http, mentions["1"]) is None
+    reply = {
+        "@type": "Comment",
+        "text": "We are sorry. It is on its way.",
+        "dateCreated": "2026-06-01T10:00Z",
+    }
+    site.routes["/all?p=2"] = page(review(0), review(1, comment=[reply]), head=next_link("?p=3"))
+    site.routes["/all"] = page(review(7), review(8), head=next_link("?p=2"))
+    answer = connector.answer(http, mentions["1"])
+    assert answer is not None
+    assert answer.text == "We are sorry. It is on its way."
+    assert answer.published == datetime(2026, 6, 1, 10, tzinfo=UTC)
+    site.routes["/all?p=2"] = page(review(0))
+    assert connector.answer(http, mentions["1"]) is None  # the review is gone
 
 
 def test_an_edited_review_of_the_first_page_comes_again(site: Site, http: httpx.Client) -> None:

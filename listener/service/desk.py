@@ -11,7 +11,7 @@ from listener.errors import NotModified, Refused, SourceError, UsageError
 from listener.model import Answer, Author, CaseView, CustomerView, Draft, Mention, OnDuty, Person, Today
 from listener.ports import AnswerFinder
 from listener.service import act, read
-from listener.service.core import Core, Now, Tell
+from listener.service.core import Core, Now, Source, Tell
 from listener.service.record import load, record
 from listener.storage import Connection, household
 from listener.storage import customers as customer_rows
@@ -109,13 +109,17 @@ class ServiceDesk:
             view = read.case_view(core, connection, case_id, self._now())
             _must_be_open(view)
             found = _mentions(connection, view)
-        finders = [(m, c) for source, m in found if isinstance(c := _connector(core, source), AnswerFinder)]
+        finders = [
+            (core.sources[source], mention, connector)
+            for source, mention in found
+            if isinstance(connector := _connector(core, source), AnswerFinder)
+        ]
         if not finders:
             names = ", ".join(sorted({source for source, _ in found})) or "no source any more"
             raise Refused(f"Listener can't see answers there ({names}). Give the link of the answer instead.")
-        for mention, finder in reversed(finders):
+        for source, mention, finder in reversed(finders):
             answer = self._ask(mention, finder)
-            if answer is not None and _answers(answer, view):
+            if answer is not None and _is_ours(answer, source, view.brand) and _answers(answer, view):
                 self._verified(case_id, answer)
                 return True
         return False
@@ -198,6 +202,17 @@ def _mentions(connection: Connection, view: CaseView) -> list[tuple[str, Mention
         )
         found.append((row.source, mention))
     return found
+
+
+def _is_ours(answer: Answer, source: Source, brand: str) -> bool:
+    """Whether the brand wrote it: strangers comment on reviews too, and must not stop a clock.
+
+    By the source's ``own_accounts``; by the brand's name; where no author is told, a site has one reply, the owner's.
+    """
+    if answer.author is None:
+        return True
+    names = {answer.author.name, answer.author.platform_id}
+    return bool(names & source.own_accounts) or answer.author.name.casefold() == brand.casefold()
 
 
 def _answers(answer: Answer, case: CaseView) -> bool:
