@@ -87,7 +87,7 @@ class Reviews(BaseModel):
             return Page((), cursor=top.model_dump_json(), skipped=(skipped,))
 
     def answer(self, http: httpx.Client, mention: Mention) -> Answer | None:
-        """The newest reply to a review, looked for on the newest pages; its author tells whether it is the owner's."""
+        """The newest reply to a review, looked for on the newest pages; its author tells if it is the owner's."""
         cursor: str | None = None
         for _ in range(self.max_pages):
             page = self.poll(http, cursor)

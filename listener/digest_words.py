@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from listener.clock import span
 from listener.digests import Daily, Listed, Tally, Thanks, Wait, Weekly
 from listener.model import DigestLine, DigestPart, DigestView
 
@@ -240,17 +241,6 @@ def count(number: int, noun: str) -> str:
 
 def times(number: int) -> str:
     return {1: "once", 2: "twice"}.get(number, f"{number} times")
-
-
-def span(length: timedelta) -> str:
-    """Two units at most: ``40 min``, ``2 d 3 h``."""
-    minutes = round(length.total_seconds() / 60)
-    if minutes < 1:
-        return "less than a minute"
-    days, rest = divmod(minutes, 60 * 24)
-    hours, minutes = divmod(rest, 60)
-    parts = [p for p in ((days, "d"), (hours, "h"), (minutes, "min")) if p[0]]
-    return " ".join(f"{n} {unit}" for n, unit in parts[:2])
 
 
 def day_text(day: date, other: date | None = None) -> str:

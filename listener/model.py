@@ -349,12 +349,14 @@ class Delivery:
 class Draft:
     """A reply to look over, change and send by hand: Listener never posts in public by itself.
 
-    ``promise_minutes``: the waiting time that ``text`` tells; ``basis``: where it comes from, in words.
+    ``promise_minutes``: the waiting time that ``text`` tells, ``wait`` the same in words;
+    ``basis``: where it comes from, in words.
     """
 
     text: str
     lang: str
     promise_minutes: int
+    wait: str
     basis: str
 
 

@@ -310,7 +310,7 @@ def test_case_filters(heard: Shop) -> None:
         "--brand Halcyon --limit 1": [2],
         "--brand Other": [],
         "--words Ben": [2],
-        "--words delivered --reason billing": [2, 1],
+        "--words delivered --reason delivery": [2, 1],
     }.items():
         assert [case["id"] for case in heard("cases", *filters.split(), "--json").json()] == found, filters
     table = heard("cases", "--words", "delivered").out

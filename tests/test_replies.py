@@ -376,11 +376,11 @@ def test_the_command(shop: Shop) -> None:
     ran = shop("draft", "1", "--as", "somebody")
     assert ran.code == 0
     assert "Hello" in ran.out
-    assert "It tells a wait of 1440 minutes: the policy's target for a resolution, 24 h" in ran.out
+    assert "It tells a wait of 24 h: the policy's target for a resolution, 24 h" in ran.out
     assert "listener cases respond 1 LINK --promise 1440" in ran.out
     german = shop("draft", "1", "--lang", "de", "--json")
     found = json.loads(german.out)
-    assert found.keys() == {"text", "lang", "promise_minutes", "basis"}
+    assert found.keys() == {"text", "lang", "promise_minutes", "wait", "basis"}
     assert (found["lang"], found["text"][:9]) == ("de", "Guten Tag")
     for line, words in (
         ("draft 9", "There is no case 9."),
@@ -424,7 +424,7 @@ def test_the_case_page_drafts_a_reply_and_presets_the_promise(dashboard: Dashboa
     assert area is not None
     assert html.unescape(area[1]).startswith("Guten Tag,\n\nvielen Dank")
     assert html.unescape(area[1]).endswith("Anna, Halcyon")
-    assert "It tells a wait of 1440 minutes: the policy" in html.unescape(page)
+    assert "It tells a wait of 24 h: the policy" in html.unescape(page)
     assert re.search(r'<details id="do-respond" name="do" open>', page)
     assert re.search(r'name="promise"[^>]*value="1440"', page)
     assert "<script>x" not in page

@@ -75,14 +75,14 @@ def test_status_tells_the_day_and_what_is_due_next(office: Office) -> None:
     _, lines = ask(office, "status")
     assert lines[0] == f"{SOONEST + 3} new · 0 answered · none late now"
     assert lines[2] == f"{SOONEST + 2} cases in the queue, which nobody has. 1 case of yours."
-    assert [line for line in lines if line.startswith("🔵 Customer 2 · billing")]
+    assert [line for line in lines if line.startswith("🔵 Customer 2 · delivery")]
     assert lines[-1].startswith("… and 2 more in the queue")
 
 
 @pytest.mark.parametrize("text", ["case 1", "case #1", "CASE  1", "1", "#1"])
 def test_a_case_is_shown_as_its_message_with_buttons(asked: Office, text: str) -> None:
     message, lines = ask(asked, text)
-    assert lines[0].startswith("🔵 Halcyon · Jane Doe · billing")
+    assert lines[0].startswith("🔵 Halcyon · Jane Doe · delivery")
     assert any(line.startswith("> Halcyon never delivered my order 1") for line in lines)
     [actions] = [block for block in message.blocks if block["type"] == "actions"]
     assert actions["elements"][0]["value"] == "claim:1"

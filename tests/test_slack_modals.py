@@ -32,7 +32,7 @@ from tests.test_slack_blocks import TEXTS
 __all__ = ["_no_proxy", "server"]
 
 KEPT = Kept(12, Where("U0KARI", "C1", "1.000001"))
-DRAFT = Draft("Dear Jane,\n\nthank you. We are sorry.", "en", 90, "90% of such cases took less")
+DRAFT = Draft("Dear Jane,\n\nthank you. We are sorry.", "en", 90, "90 min", "90% of such cases took less")
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_form_fits_whatever_strangers_write(name: str, text: str, url: str, pe
         customer=replace(LONG.customer, name=text),
         mentions=(mention(text=text, url=url),),
     )
-    draft = Draft(text, "en", 1, name)
+    draft = Draft(text, "en", 1, name, name)
     for form in every_form(shown, draft, people):
         assert blockkit.view_problems(form) == [], form["title"]
         assert "<!" not in json.dumps([b for b in form["blocks"] if b["type"] in ("section", "context")])

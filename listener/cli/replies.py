@@ -36,7 +36,7 @@ def draft(args: argparse.Namespace) -> int:
     for part in found.text.split("\n\n"):
         say("\n".join(paragraphs(part)))
         say()
-    say(f"It tells a wait of {found.promise_minutes} minutes: {found.basis}.")
+    say(f"It tells a wait of {found.wait}: {found.basis}.")
     say("Once it stands in public, record it:")
     say(f"  listener cases respond {args.case} LINK --promise {found.promise_minutes}")
     return 0

@@ -21,6 +21,7 @@ from listener.clock.worktime import (
     parse_closed_day,
     parse_duration,
     parse_open_day,
+    span,
     time_zone,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "parse_closed_day",
     "parse_duration",
     "parse_open_day",
+    "span",
     "starts_at",
     "time_zone",
 ]

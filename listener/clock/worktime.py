@@ -42,6 +42,17 @@ def duration_text(length: timedelta) -> str:
     return "".join(parts) or "0s"
 
 
+def span(length: timedelta) -> str:
+    """For people, two units at most: ``40 min``, ``2 d 3 h``."""
+    minutes = round(length.total_seconds() / 60)
+    if minutes < 1:
+        return "less than a minute"
+    days, rest = divmod(minutes, 60 * 24)
+    hours, minutes = divmod(rest, 60)
+    parts = [p for p in ((days, "d"), (hours, "h"), (minutes, "min")) if p[0]]
+    return " ".join(f"{n} {unit}" for n, unit in parts[:2])
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Working hours on some days of the week, in minutes after local midnight.

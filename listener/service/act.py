@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from listener import cases
 from listener.cases import Case, Event
-from listener.clock import Policy, duration_text
+from listener.clock import Policy, duration_text, span
 from listener.errors import Refused, UsageError
 from listener.model import ClockName, NoticeKind
 from listener.service.core import Core, Tell
@@ -42,7 +42,7 @@ def respond(
     core: Core, case_id: int, who: str, url: str, now: datetime, *, promise_minutes: int | None = None
 ) -> None:
     """The public answer stands at ``url``; ``promise_minutes`` is the waiting time that it told, if any."""
-    told = f" It told {promise_minutes} minutes." if promise_minutes else ""
+    told = f" It told {span(timedelta(minutes=promise_minutes))}." if promise_minutes else ""
     _act(
         core,
         case_id,

@@ -8,6 +8,7 @@ from typing import Any
 
 from listener import cases
 from listener.cases import Case
+from listener.clock import span
 from listener.errors import StorageError
 from listener.model import ClockName
 from listener.service import duty
@@ -119,7 +120,7 @@ def _free_again(
     """Nobody has the case and somebody is asked to take it, told along with the alarm that sounds, if one does."""
     words = []
     if lapsed is not None and claimed_at is not None:
-        words.append(f"{lapsed} had it for {_span(now - claimed_at)} and no answer came: it is free again.")
+        words.append(f"{lapsed} had it for {span(now - claimed_at)} and no answer came: it is free again.")
     if called:
         words.append(f"{', '.join(called)}, please take it.")
     if not tell:
@@ -145,15 +146,6 @@ def _words(case: Case, alarm: cases.Alarm, now: datetime) -> str:
     who = f"{case.assignee} is on it" if case.assignee else "nobody is on it"
     if now >= due:
         late = now - due
-        told = f" {_span(late)} ago" if late >= timedelta(minutes=1) else " now"
+        told = f" {span(late)} ago" if late >= timedelta(minutes=1) else " now"
         return f"{what.capitalize()} was due{told}; {who}."
-    return f"{_span(due - now)} left for {what}; {who}."
-
-
-def _span(length: timedelta) -> str:
-    """A length of time in two units at most, never below a minute."""
-    minutes = max(1, round(length.total_seconds() / 60))
-    days, rest = divmod(minutes, 60 * 24)
-    hours, minutes = divmod(rest, 60)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
-    return " ".join(f"{n} {unit}" for n, unit in [p for p in parts if p[0]][:2])
+    return f"{span(due - now)} left for {what}; {who}."

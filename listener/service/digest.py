@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from listener import cases, digest_words
 from listener.cases import Event
+from listener.clock import span
 from listener.digests import Daily, Hour, Lag, Listed, Reason, Recovery, Sufferer, Tally, Thanks, Wait, Weekly
 from listener.model import ClockName, Delivery, Notice
 from listener.service import as_of, digest_times
@@ -266,12 +267,12 @@ def story(history: Sequence[Event], written: datetime, now: datetime) -> str:
     opened = history[0]
     told, alarms = [], 0
     if opened.at - written >= timedelta(minutes=5):
-        told.append(f"seen {digest_words.span(opened.at - written)} after it was written")
+        told.append(f"seen {span(opened.at - written)} after it was written")
     free: datetime | None = opened.at  # since when nobody is on it
     for event in history[1:]:
         who = event.to if isinstance(event, cases.Assigned) else event.actor
         if isinstance(event, cases.Claimed | cases.Assigned):
-            told.append(f"{who} took it after {digest_words.span(event.at - (free or opened.at))}")
+            told.append(f"{who} took it after {span(event.at - (free or opened.at))}")
             free = None
         elif isinstance(event, cases.Released):
             told.append("the claim ran out" if event.cause == "timeout" else "it was let go")
@@ -283,7 +284,7 @@ def story(history: Sequence[Event], written: datetime, now: datetime) -> str:
             break
     else:
         if free is not None:
-            told.append(f"nobody has been on it for {digest_words.span(now - free)}")
+            told.append(f"nobody has been on it for {span(now - free)}")
     if alarms:
         told.append(f"{digest_words.count(alarms, 'alarm')} sent")
     shown = told if len(told) <= 8 else [*told[:4], "…", *told[-3:]]

@@ -52,7 +52,7 @@ def draft(core: Core, case_id: int, who: str, now: datetime, *, lang: str | None
     )
     spoken = lang or templates.language(m.lang for m in reversed(case.mentions))
     text, written = templates.reply(spoken, case.reason, values)
-    return Draft(text, written, promise // timedelta(minutes=1), basis)
+    return Draft(text, written, promise // timedelta(minutes=1), _length(promise), basis)
 
 
 def languages(core: Core) -> list[str]:

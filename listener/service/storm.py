@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from listener import storm
+from listener.clock import span
 from listener.errors import UsageError
 from listener.model import StormView
 from listener.service.core import Core, Tell, queue
@@ -189,15 +190,6 @@ def storms_on(core: Core, now: datetime) -> list[StormView]:
     with core.db.read() as connection:
         found = [view(core, connection, row.id, now) for row in storms.all_on(connection)]
     return [shown for shown in found if shown is not None]
-
-
-def span(length: timedelta) -> str:
-    """A length of time in two units at most, never below a minute."""
-    minutes = max(1, round(length.total_seconds() / 60))
-    days, rest = divmod(minutes, 60 * 24)
-    hours, minutes = divmod(rest, 60)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
-    return " ".join(f"{n} {unit}" for n, unit in [p for p in parts if p[0]][:2])
 
 
 def _cases(number: int) -> str:

@@ -79,6 +79,11 @@ def span(length: timedelta) -> str:
     return " ".join(f"{n} {unit}" for n, unit in parts[:2])
 
 
+def told(promise_minutes: int) -> str:
+    """The waiting time that an answer told."""
+    return span(timedelta(minutes=promise_minutes))
+
+
 def hands(length: timedelta) -> str:
     """How a countdown shows a length of time, left or late: ``4:09``, ``2:04:09``, ``3 d 4 h``. As in app.js."""
     seconds = int(abs(length.total_seconds()))
@@ -136,8 +141,8 @@ def line(event: cases.Event) -> Line:
         case cases.Released():
             return Line(at, who, "let it go; nobody is on it.", "warn")
         case cases.Responded():
-            told = f" and told {event.promise_minutes} minutes" if event.promise_minutes else ""
-            return Line(at, who, f"answered in public{told}.", "good", url=event.url)
+            wait = f" and told {told(event.promise_minutes)}" if event.promise_minutes else ""
+            return Line(at, who, f"answered in public{wait}.", "good", url=event.url)
         case cases.Verified():
             return Line(at, who, "The public answer was found at the source.", "good", url=event.url)
         case cases.Waited():

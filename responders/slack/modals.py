@@ -182,7 +182,7 @@ def reopen(case: CaseView, kept: Kept) -> View:
 def draft(case: CaseView, kept: Kept, found: Draft) -> View:
     """Text to copy. Its button leads on to the form that records the answer, with the promise filled in."""
     text = clip(clean(found.text), TEXT) or " "
-    told = f"It tells a wait of {found.promise_minutes} minutes: {escape(found.basis, 300)}"
+    told = f"It tells a wait of {escape(found.wait, 40)}: {escape(found.basis, 300)}"
     blocks: list[dict[str, Any]] = [
         _about(case),
         {
