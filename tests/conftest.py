@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shop import Shop, opened
 from tests.world import World
 
 
@@ -15,6 +16,22 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.settled()
     yield world
     world.close()
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Shop]:
+    with opened(tmp_path, monkeypatch, capsys) as shop:
+        yield shop
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test servers are on loopback, where a proxy of this machine can't reach them."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture(autouse=True)

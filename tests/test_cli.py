@@ -9,21 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from listener.cli import parser
-from tests.shop import Shop, feed, item, opened
-
-
-@pytest.fixture
-def shop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Shop]:
-    with opened(tmp_path, monkeypatch, capsys) as shop:
-        yield shop
+from tests.shop import Shop, feed, item
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -15,15 +14,7 @@ import httpx
 import pytest
 
 from tests.fakes import Request, Stream
-from tests.shop import Shop, feed, item, opened
-
-
-@pytest.fixture
-def shop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Shop]:
-    with opened(tmp_path, monkeypatch, capsys) as shop:
-        yield shop
+from tests.shop import Shop, feed, item
 
 
 def started(process: subprocess.Popen[str], words: str) -> str:

@@ -24,7 +24,7 @@ from responders.slack import digest as slack_digest
 from responders.webhook import payload
 from tests import blockkit
 from tests.fake_slack import ALL_SCOPES, TOKEN, Failure, FakeSlack
-from tests.shop import Shop, opened
+from tests.shop import Shop
 from tests.world import World
 
 HOSTILE = "<!channel> *Eve* _x_ `rm` & <@U1> https://evil.example @everyone \x1b[31m \u202e"
@@ -205,14 +205,6 @@ def test_from_the_tick_to_slack(tmp_path: Path, slack: Slack, server: FakeSlack)
     drawn = charts.draw(digest.daily(world.core, world.now))
     assert server.files[files[0]["id"]]["data"] == drawn
     world.close()
-
-
-@pytest.fixture
-def shop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Shop]:
-    with opened(tmp_path, monkeypatch, capsys) as shop:
-        yield shop
 
 
 def test_the_command_prints_a_digest_and_sends_nothing(shop: Shop) -> None:

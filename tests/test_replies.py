@@ -22,7 +22,7 @@ from listener.service import act
 from listener.service import replies as drafts
 from listener.triage import REASONS
 from tests.dashboard import Dashboard, rows, served
-from tests.shop import Shop, opened
+from tests.shop import Shop
 from tests.world import World, refused
 
 OURS = data_dir() / "replies"
@@ -361,14 +361,6 @@ def test_a_broken_or_missing_folder_is_said_to_whoever_asks(tmp_path: Path) -> N
 
 
 # ---- where people meet it -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def shop(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Shop]:
-    with opened(tmp_path, monkeypatch, capsys) as shop:
-        yield shop
 
 
 def test_the_command(shop: Shop) -> None:

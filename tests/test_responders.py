@@ -34,13 +34,6 @@ SECRET = "a-secret-of-the-tests"
 HOSTILE = "\x1b[2J\x1b]0;gotcha\x07 red\x9b31m \x00nul \u202eright to left \ud800half\r\nnext\tline"
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

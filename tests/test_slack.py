@@ -18,13 +18,6 @@ from tests.fake_slack import TOKEN, Failure, FakeSlack
 from tests.notices import KARI, LATE, SENIORS, THIRD_STRIKE, case, delivery
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

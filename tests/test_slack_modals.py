@@ -26,10 +26,10 @@ from responders.slack.buttons import LABELS, LINKS, PREFIX
 from tests import blockkit
 from tests.fake_slack import FakeSlack
 from tests.notices import LONG, SAMPLES, THIRD_STRIKE, case, mention
-from tests.test_slack_actions import Floor, _no_proxy, server, until
+from tests.test_slack_actions import Floor, server, until
 from tests.test_slack_blocks import TEXTS
 
-__all__ = ["_no_proxy", "server"]
+__all__ = ["server"]
 
 KEPT = Kept(12, Where("U0KARI", "C1", "1.000001"))
 DRAFT = Draft("Dear Jane,\n\nthank you. We are sorry.", "en", 90, "90 min", "90% of such cases took less")

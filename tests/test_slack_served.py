@@ -19,9 +19,9 @@ from listener.app import build
 from listener.running import listen, serve
 from tests.dashboard import Dashboard, served
 from tests.fake_slack import APP_TOKEN, TOKEN, FakeSlack
-from tests.test_slack_actions import Floor, _no_proxy, server, until
+from tests.test_slack_actions import Floor, server, until
 
-__all__ = ["_no_proxy", "server"]
+__all__ = ["server"]
 
 
 @pytest.fixture
